@@ -1,0 +1,1 @@
+"""Artifact stores and cold partitions: what leaves SQLite, verified before anything is pruned."""

@@ -1,0 +1,1 @@
+"""The `clash` command: one file a command family."""

@@ -1,0 +1,1 @@
+"""Clones: graphs, their compiler, versions and entitlements."""

@@ -1,0 +1,1 @@
+"""Decision runs: prepare a packet, let an engine decide, apply through the gates."""

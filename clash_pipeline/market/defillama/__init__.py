@@ -1,0 +1,1 @@
+"""DefiLlama: capital base, capital flows and economic throughput of chains, protocols and stablecoins."""

@@ -1,0 +1,1 @@
+"""Hyperliquid: wire formats, the candle stream without I/O, the REST client, and the stores."""

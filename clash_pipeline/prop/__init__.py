@@ -1,0 +1,1 @@
+"""Prop trading: the only owner of synthetic account truth."""

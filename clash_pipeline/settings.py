@@ -1,0 +1,193 @@
+"""One typed settings model, read once from `CLASH_*` variables and shared by every door.
+
+Every product figure (cadences, limits, retention, policy) stands here with its default. `clash env --explain` prints
+this page. Unknown keys and impossible values refuse to start, naming the key and the limit.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import platformdirs
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "CLASH_"
+NOT_SETTINGS = frozenset({"CLASH_FAULT", "CLASH_RECORDINGS", "CLASH_SOAK"})
+"""Variables of the tests and tools, allowed beside the settings."""
+
+
+class SettingsError(ValueError):
+    """The environment does not describe a system that could run; one line for each problem."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Times carry their unit in the name."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    # where things are kept
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("clash-of-clones", appauthor=False)),
+        description="Folder of the databases, the Dagster home and local artifacts.",
+    )
+
+    # venues
+    hyperliquid_url: AnyHttpUrl = Field(AnyHttpUrl("https://api.hyperliquid.xyz"), description="Base of the REST `/info` endpoint.")
+    hyperliquid_ws_url: str = Field("wss://api.hyperliquid.xyz/ws", description="WebSocket endpoint.")
+    polymarket_gamma_url: AnyHttpUrl = Field(AnyHttpUrl("https://gamma-api.polymarket.com"), description="Discovery: events, markets, search.")
+    polymarket_clob_url: AnyHttpUrl = Field(AnyHttpUrl("https://clob.polymarket.com"), description="Books and prices.")
+    defillama_url: AnyHttpUrl = Field(AnyHttpUrl("https://api.llama.fi"), description="TVL, protocols and overviews.")
+    defillama_stablecoins_url: AnyHttpUrl = Field(AnyHttpUrl("https://stablecoins.llama.fi"), description="Stablecoins.")
+    venue_clock_url: AnyHttpUrl | None = Field(None, description="`/clock` of a replayed venue; unset means the machine's clock.")
+    symbols: str = Field("", description="Comma-separated wire symbols to follow; empty follows every listed asset.")
+
+    # Hyperliquid link
+    rest_weight_per_minute: int = Field(1_100, ge=50, le=1_200, description="REST weight spent in any 60 s; the venue allows 1,200.")
+    stream_silence_sec: float = Field(15, gt=0, description="No message at all for this long: reconnect.")
+    stream_ping_sec: float = Field(30, gt=0, le=50, description="Keep-alive interval; the venue closes after 60 s of its own silence.")
+    stream_subscribe_timeout_sec: float = Field(30, gt=0, description="A subscription without an answer by then is sent again.")
+    reconnect_min_sec: float = Field(0.25, gt=0, description="First back-off after a disconnect.")
+    reconnect_max_sec: float = Field(30, gt=0, description="Longest back-off, with full jitter below it.")
+    minute_grace_sec: int = Field(5, ge=1, le=30, description="A minute closes this long after its end, by venue time.")
+    http_timeout_sec: float = Field(10, gt=0, description="Total time of one venue request.")
+    http_max_bytes: int = Field(8_388_608, ge=65_536, description="Largest answer read from a REST venue.")
+    price_jump_pct: int = Field(20, ge=1, description="A close this far from both the previous close and the mid is quarantined.")
+    future_tolerance_sec: int = Field(120, ge=1, description="A message from further ahead than this is rejected.")
+
+    # cadences of the polls, seconds
+    registry_every_sec: int = Field(3_600, ge=1, description="Hyperliquid asset registry.")
+    funding_every_sec: int = Field(300, ge=1, description="Funding, current and predicted.")
+    asset_ctxs_every_sec: int = Field(60, ge=1, description="Marks, oracle, volumes.")
+    rollup_every_sec: int = Field(60, ge=1, description="One-hour candles of the running hours.")
+    polymarket_discovery_every_sec: int = Field(3_600, ge=1, description="Crypto-tag crawl and public search.")
+    polymarket_immediate_every_sec: int = Field(300, ge=1, description="Immediate market of each linked asset.")
+    polymarket_later_every_sec: int = Field(1_800, ge=1, description="Later market of each linked asset.")
+    polymarket_later_days: int = Field(60, ge=1, description="How far ahead a later market may end.")
+    polymarket_targets: str = Field("", description="Comma-separated market or event slugs that are always refreshed.")
+    defillama_every_sec: int = Field(3_600, ge=1, description="All three macro tables.")
+    defillama_protocols: int = Field(100, ge=0, le=10_000, description="How many protocols, by TVL, are kept as subjects.")
+    heartbeat_every_sec: int = Field(10, ge=1, description="Worker heartbeat.")
+    lease_ttl_sec: int = Field(60, ge=1, description="A silent holder loses its lease after this long.")
+
+    # health
+    stream_stale_after_sec: int = Field(120, ge=1, description="A stream channel without rows for this long is stale.")
+    poll_stale_grace_sec: int = Field(300, ge=1, description="A polled channel is stale after its cadence plus this.")
+    clock_skew_alert_sec: float = Field(2, gt=0, description="Skew against venue time that is reported.")
+
+    # retention
+    minute_hot_days: int = Field(1, ge=1, description="Whole UTC days of 1m candles and indicators kept beside the running day.")
+    hour_hot_days: int = Field(7, ge=1, description="Days of 1h candles kept.")
+    context_hot_days: int = Field(7, ge=1, description="Days of funding, contexts, Polymarket and DefiLlama rows kept.")
+    restored_pin_days: int = Field(7, ge=1, description="A restored day is not pruned for this long.")
+    gap_lost_after_hours: int = Field(72, ge=1, description="A gap older than this, and older than the venue keeps, is lost.")
+    venue_keeps_candles: int = Field(5_000, ge=1, description="Candles of an interval the venue still answers for.")
+    dagster_run_hours: int = Field(24, ge=1, description="Finished runs of minute cadence are deleted from Dagster's history after this.")
+    dagster_history_days: int = Field(14, ge=1, description="All other finished runs, after this.")
+
+    # artifact store and archive
+    store: Literal["file", "s3", "memory"] = Field("file", description="Where artifacts and archived partitions go.")
+    store_bucket: str = Field("clash", description="Bucket of an S3 store.")
+    store_prefix: str = Field("", description="Key prefix of an S3 store, or subfolder of a file store.")
+    store_endpoint_url: AnyHttpUrl | None = Field(None, description="S3 endpoint; unset means AWS itself.")
+    store_region: str = Field("auto", description="S3 region; R2 calls it auto.")
+    store_access_key_id: SecretStr | None = Field(None, description="S3 key id.")
+    store_secret_access_key: SecretStr | None = Field(None, description="S3 secret.")
+
+    # decisions and accounts
+    engine: Literal["hold", "rules"] = Field("hold", description="Engine of a clone that names none.")
+    default_cadence_sec: int = Field(300, ge=60, le=86_400, description="Decision cadence of a prompt that names none.")
+    start_balance_usd: int = Field(100_000, ge=1, le=1_000_000_000, description="Start balance of a prop account.")
+    max_leverage: int = Field(5, ge=1, le=50, description="Policy: highest leverage, never above the asset's own.")
+    max_position_pct: int = Field(100, ge=1, description="Policy: notional per symbol, % of equity.")
+    max_gross_pct: int = Field(300, ge=1, description="Policy: gross exposure, % of equity.")
+    max_open_positions: int = Field(10, ge=1, description="Policy: open positions.")
+    min_order_usd: int = Field(10, ge=1, description="Policy: smallest order.")
+    max_orders_per_hour: int = Field(60, ge=1, description="Policy: opening orders in an hour.")
+    mid_max_age_sec: int = Field(15, ge=1, description="Policy: oldest mid or mark a fill may use.")
+    candle_max_age_sec: int = Field(75, ge=1, description="Policy: oldest candle close a fill may use.")
+    max_drawdown_pct: int = Field(10, ge=1, le=100, description="Policy: drawdown from the high-water mark that liquidates.")
+    execution_venue: Literal["paper"] = Field("paper", description="Only paper fills exist; a live venue is refused.")
+
+    # Dagster
+    dagster_port: int = Field(3000, ge=1, le=65_535, description="Web server of the Dagster UI.")
+    dagster_grpc_port: int = Field(4266, ge=1, le=65_535, description="Code server.")
+    observe_every_sec: int = Field(60, ge=5, description="How often ingestion is reported to Dagster.")
+    decide_every_sec: int = Field(15, ge=5, description="How often due decisions are looked for.")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute_home(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _store_is_complete(self) -> Self:
+        if self.store == "s3" and (self.store_access_key_id is None) != (self.store_secret_access_key is None):
+            raise ValueError("store_access_key_id and store_secret_access_key are needed together")
+        return self
+
+    @property
+    def clash_db(self) -> Path:
+        """The file of accounts, ledger, clones and decisions."""
+        return self.home / "clash.db"
+
+    @property
+    def market_db(self) -> Path:
+        """The file of the market memory."""
+        return self.home / "market.db"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own, disposable history."""
+        return self.home / "dagster"
+
+    @property
+    def file_store(self) -> Path:
+        """Folder of the local artifact store."""
+        return self.home / "store"
+
+    @property
+    def followed_symbols(self) -> frozenset[str] | None:
+        """The symbols to follow, or None for all of them."""
+        return frozenset(filter(None, (part.strip() for part in self.symbols.split(",")))) or None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Polymarket slugs that are always refreshed."""
+        return tuple(filter(None, (part.strip() for part in self.polymarket_targets.split(","))))
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of an environment (default: this process's).
+
+    Raises:
+        SettingsError: unknown keys, missing secrets or impossible values; names each key and its limit.
+    """
+    source = os.environ if environment is None else environment
+    given = {key: value for key, value in source.items() if key.startswith(PREFIX) and key not in NOT_SETTINGS}
+    known = {f"{PREFIX}{name.upper()}": name for name in Settings.model_fields}
+    problems = [f"{key}: no such setting (clash env --explain lists them)" for key in sorted(given.keys() - known.keys())]
+    values: dict[str, Any] = {known[key]: value for key, value in given.items() if key in known and value != ""}
+    try:
+        settings = _Explicit(**values)
+    except ValidationError as error:
+        problems += [_sentence(problem) for problem in error.errors(include_url=False, include_input=False)]
+        raise SettingsError("\n".join(problems)) from None
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+class _Explicit(Settings):
+    """Settings from the given values only; the process environment was already looked through by `load`."""
+
+    @classmethod
+    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **_: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        """Only what was passed in."""
+        return (init_settings,)
+
+
+def _sentence(problem: Any) -> str:
+    place = "_".join(str(part) for part in problem["loc"])
+    return f"{PREFIX}{place.upper()}: {problem['msg']}" if place else str(problem["msg"])

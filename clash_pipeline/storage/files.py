@@ -1,0 +1,51 @@
+"""The two database files: `clash.db` (money: FULL) and `market.db` (can be fetched again: NORMAL).
+
+No transaction spans both; a fill stores the price it used (doc/decisions.md, "Two files").
+"""
+
+from clash_pipeline.settings import Settings
+from clash_pipeline.storage.migrations import migrate, require_current
+from clash_pipeline.storage.sqlite import Database
+
+CLASH_APPLICATION_ID = 0x434C4153
+MARKET_APPLICATION_ID = 0x434C414D
+
+
+def open_clash(settings: Settings) -> Database:
+    """The file of accounts, ledger, clones and decisions, at the current schema.
+
+    Raises:
+        StorageRefused: not migrated, newer than the code, foreign, or on a network file system.
+    """
+    database = _clash(settings)
+    require_current(database, "clash")
+    return database
+
+
+def open_market(settings: Settings) -> Database:
+    """The file of the market memory, at the current schema.
+
+    Raises:
+        StorageRefused: not migrated, newer than the code, foreign, or on a network file system.
+    """
+    database = _market(settings)
+    require_current(database, "market")
+    return database
+
+
+def migrate_all(settings: Settings) -> dict[str, list[str]]:
+    """Create or update both files; returns the names of the migrations applied to each."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    applied = {}
+    for schema, database in (("clash", _clash(settings)), ("market", _market(settings))):
+        applied[schema] = migrate(database, schema)
+        database.close()
+    return applied
+
+
+def _clash(settings: Settings) -> Database:
+    return Database(settings.clash_db, application_id=CLASH_APPLICATION_ID, synchronous="FULL")
+
+
+def _market(settings: Settings) -> Database:
+    return Database(settings.market_db, application_id=MARKET_APPLICATION_ID, synchronous="NORMAL")

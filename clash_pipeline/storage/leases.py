@@ -1,0 +1,62 @@
+"""Leases with fencing tokens: one holder at a time, and a stale holder cannot write.
+
+A lease lives in the same file as the data it protects, so that the check is part of the protected transaction.
+"""
+
+from dataclasses import dataclass
+
+from clash_pipeline.storage.errors import LeaseLost
+from clash_pipeline.storage.sqlite import Connection, Database, one
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What a holder carries into every protected transaction."""
+
+    name: str
+    holder: str
+    token: int
+    until_ms: int
+
+
+def acquire(database: Database, name: str, holder: str, *, now_ms: int, ttl_ms: int) -> Lease:
+    """Take a free or expired lease, or renew our own.
+
+    A renewal keeps the token; a change of hands raises it.
+
+    Raises:
+        LeaseLost: somebody else holds it; the message says who and until when.
+    """
+    with database.write() as connection:
+        connection.execute("INSERT INTO leases (name, holder, token, until_ms) VALUES (?, '', 0, 0) ON CONFLICT DO NOTHING", (name,))
+        row = connection.execute(
+            """
+            UPDATE leases SET token = token + (holder <> :me), holder = :me, until_ms = :until
+            WHERE name = :name AND (until_ms < :now OR holder = :me) RETURNING token
+            """,
+            {"me": holder, "until": now_ms + ttl_ms, "now": now_ms, "name": name},
+        ).fetchone()
+        if row is None:
+            held = connection.execute("SELECT holder, until_ms FROM leases WHERE name = ?", (name,)).fetchone()
+            left = (held["until_ms"] - now_ms) / 1000
+            raise LeaseLost(f"{name} is held by {held['holder']} for another {left:.0f} s")
+    return Lease(name, holder, row["token"], now_ms + ttl_ms)
+
+
+def release(database: Database, lease: Lease) -> None:
+    """Give a lease back early; nothing happens when it has already changed hands."""
+    with database.write() as connection:
+        connection.execute(
+            "UPDATE leases SET until_ms = 0, holder = '' WHERE name = ? AND token = ? AND holder = ?",
+            (lease.name, lease.token, lease.holder),
+        )
+
+
+def require(connection: Connection, lease: Lease) -> None:
+    """Fence: call inside the protected transaction.
+
+    Raises:
+        LeaseLost: the token moved on; the transaction must be given up.
+    """
+    if one(connection, "SELECT token FROM leases WHERE name = ? AND holder = ?", (lease.name, lease.holder)) != lease.token:
+        raise LeaseLost(f"{lease.name} has passed to another holder; this one stops")

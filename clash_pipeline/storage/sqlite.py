@@ -1,0 +1,242 @@
+"""Connections and transactions: the only module that imports an SQLite library.
+
+Rules and their reasons: doc/decisions.md ("One SQLite", "Two files").
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from clash_pipeline.faults import fault, point
+from clash_pipeline.storage.errors import OutcomeUnknown, StorageBusy, StorageError, StorageFull, StorageRefused
+
+if TYPE_CHECKING:
+    import sqlite3 as sqlite  # the same interface, with types
+else:
+    import pysqlite3 as sqlite
+
+Connection = sqlite.Connection
+Row = sqlite.Row
+IntegrityError = sqlite.IntegrityError
+OperationalError = sqlite.OperationalError
+complete_statement = sqlite.complete_statement
+SQLITE_VERSION: str = sqlite.sqlite_version
+
+VERSION_FLOOR = (3, 51, 3)
+"""The first release with the fix of the WAL-reset race; these older branches carry it too."""
+BACKPORTS = ((3, 44, 6), (3, 50, 7))
+NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "ceph", "glusterfs"})
+
+BUSY_TIMEOUT_MS = 5_000
+BEGIN_ATTEMPTS = 3
+SLOW_TRANSACTION_SEC = 0.5
+
+BEFORE_COMMIT = point("storage.before_commit")
+AFTER_COMMIT = point("storage.after_commit")
+
+log = structlog.get_logger(__name__)
+
+
+def refuse_old_sqlite(version: str = SQLITE_VERSION) -> None:
+    """Refuse a library with the WAL-reset race.
+
+    Raises:
+        StorageRefused: the version is below the floor and is not one of the fixed backports.
+    """
+    parts = tuple(int(part) for part in version.split("."))
+    fixed_branch = any(parts[:2] == fixed[:2] and parts >= fixed for fixed in BACKPORTS)
+    if parts < VERSION_FLOOR and not fixed_branch:
+        raise StorageRefused(
+            f"SQLite {version} can lose commits around a checkpoint; at least {'.'.join(map(str, VERSION_FLOOR))} is "
+            "needed: install pysqlite3 0.6.1 or newer"
+        )
+
+
+def file_system_of(path: Path, mounts: str | None = None) -> str:
+    """The type of the file system that holds `path`, as the kernel's mount table names it; empty where unknown."""
+    if mounts is None:
+        table = Path("/proc/self/mounts")
+        mounts = table.read_text() if table.exists() else ""
+    rows = [line.split() for line in mounts.splitlines()]
+    holders = [(row[1], row[2]) for row in rows if len(row) > 2 and path.resolve().is_relative_to(row[1])]
+    return max(holders, key=lambda holder: len(holder[0]), default=("", ""))[1]
+
+
+class Database:
+    """One SQLite file: a writer connection and a read-only connection for each thread that asks.
+
+    `synchronous` is `FULL` where a lost commit would be lost money, `NORMAL` where the venue can be asked again.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        application_id: int,
+        synchronous: str = "FULL",
+        busy_timeout_ms: int = BUSY_TIMEOUT_MS,
+        file_system: Callable[[Path], str] = file_system_of,
+    ) -> None:
+        refuse_old_sqlite()
+        kind = file_system(path.parent if path.parent.exists() else Path.cwd())
+        if kind in NETWORK_FILE_SYSTEMS:
+            raise StorageRefused(f"{path} is on a network file system ({kind}), where SQLite's locks do not hold")
+        self.path = path
+        self.application_id = application_id
+        self._synchronous = synchronous
+        self._busy_timeout_ms = busy_timeout_ms
+        self._local = threading.local()
+        self._all: list[Connection] = []
+        self._guard = threading.Lock()
+        self._pid = os.getpid()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One `BEGIN IMMEDIATE` transaction: all of it on a clean exit, nothing of it on an exception.
+
+        Raises:
+            StorageBusy: the write lock was not to be had; nothing was written.
+            StorageFull: no space; nothing was written.
+            OutcomeUnknown: COMMIT failed half-way; look before repeating.
+        """
+        connection = self._connection("writer")
+        if connection.in_transaction:
+            raise StorageError("a write transaction is already open in this thread; pass its connection on")
+        _begin_immediate(connection)
+        started = time.monotonic()
+        try:
+            yield connection
+        except BaseException as error:
+            connection.rollback()
+            raise _translated(error) from error
+        _commit(connection)
+        if (held := time.monotonic() - started) > SLOW_TRANSACTION_SEC:
+            log.warning("slow_transaction", file=self.path.name, held_sec=round(held, 3))
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read-only connection inside one read transaction: every statement sees the same snapshot."""
+        connection = self._connection("reader")
+        if connection.in_transaction:  # a read inside a read shares its snapshot
+            yield connection
+            return
+        connection.execute("BEGIN")
+        try:
+            yield connection
+        except sqlite.DatabaseError as error:
+            raise _translated(error) from error
+        finally:
+            connection.rollback()
+
+    def close(self) -> None:
+        """Close the connections of every thread; the object opens new ones when it is used again."""
+        with self._guard:
+            for connection in self._all:
+                connection.close()
+            self._all.clear()
+        self._local = threading.local()
+
+    def _connection(self, role: str) -> Connection:
+        if os.getpid() != self._pid:
+            raise StorageError(f"{self.path.name} was opened before a fork; open it again in the child process")
+        connection: Connection | None = getattr(self._local, role, None)
+        if connection is None:
+            connection = self._open(role)
+            setattr(self._local, role, connection)
+        return connection
+
+    def _open(self, role: str) -> Connection:
+        try:
+            connection = sqlite.connect(
+                str(self.path), isolation_level=None, check_same_thread=False, timeout=self._busy_timeout_ms / 1000
+            )
+            self._prepare(connection, role)
+        except sqlite.DatabaseError as error:
+            raise StorageRefused(f"{self.path} cannot be used: {error}; restore it from a backup or move it away") from error
+        with self._guard:
+            self._all.append(connection)
+        return connection
+
+    def _prepare(self, connection: Connection, role: str) -> None:
+        connection.row_factory = sqlite.Row
+        connection.execute(f"PRAGMA busy_timeout={self._busy_timeout_ms:d}")
+        found = connection.execute("PRAGMA application_id").fetchone()[0]
+        is_blank = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+        if found != self.application_id:
+            if found != 0 or not is_blank:
+                connection.close()
+                raise StorageRefused(f"{self.path} belongs to another application (id {found:#x}); nothing was changed")
+            connection.execute(f"PRAGMA application_id={self.application_id:d}")
+        for pragma, wanted in self._pragmas().items():
+            connection.execute(f"PRAGMA {pragma}={wanted}")
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        if mode != "wal":
+            raise StorageRefused(f"{self.path} is in journal mode {mode}, not WAL")
+        if role == "reader":
+            connection.execute("PRAGMA query_only=ON")
+
+    def _pragmas(self) -> dict[str, str]:
+        return {
+            "journal_mode": "WAL",
+            "synchronous": self._synchronous,
+            "foreign_keys": "ON",
+            "trusted_schema": "OFF",
+            "cell_size_check": "ON",
+            "mmap_size": "0",
+            "wal_autocheckpoint": "1000",
+            "recursive_triggers": "ON",
+        }
+
+
+def one(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> Any:
+    """The first column of the first row, or None."""
+    row = connection.execute(statement, parameters).fetchone()
+    return None if row is None else row[0]
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Only BEGIN is ever repeated: after it, the work may already have had effects in memory."""
+    for attempt in range(1, BEGIN_ATTEMPTS + 1):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite.OperationalError as error:
+            if not _is_busy(error):
+                raise _translated(error) from error
+            if attempt == BEGIN_ATTEMPTS:
+                raise StorageBusy("the database is locked by another writer; try again") from error
+            time.sleep(random.uniform(0, 0.05 * attempt))
+
+
+def _commit(connection: Connection) -> None:
+    fault(BEFORE_COMMIT)
+    try:
+        connection.execute("COMMIT")
+    except sqlite.DatabaseError as error:
+        was_open = connection.in_transaction
+        connection.rollback()
+        if was_open and isinstance(translated := _translated(error), StorageBusy | StorageFull):
+            raise translated from error
+        raise OutcomeUnknown(f"COMMIT failed ({error}); the outcome must be looked up by its key") from error
+    fault(AFTER_COMMIT)
+
+
+def _is_busy(error: BaseException) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "locked" in str(error)
+
+
+def _translated(error: BaseException) -> BaseException:
+    if not isinstance(error, sqlite.OperationalError):
+        return error
+    if _is_busy(error):
+        return StorageBusy("the database is locked by another writer; try again")
+    if "disk is full" in str(error) or getattr(error, "sqlite_errorname", "") in {"SQLITE_FULL", "SQLITE_IOERR_WRITE"}:
+        return StorageFull("no space is left for the database; nothing was written")
+    return error

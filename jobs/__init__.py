@@ -1,0 +1,1 @@
+"""Ops and jobs: what can be launched. How it is done stands in `clash_pipeline`."""

@@ -1,0 +1,1 @@
+"""Dagster resources: configuration in, a plain client, database or store out; no business rules."""

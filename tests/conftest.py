@@ -1,0 +1,79 @@
+"""What every test may ask for: databases at the current schema, a settable clock, settings in a temp home, the recordings."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+from clash_pipeline.clock import SettableClock
+from clash_pipeline.settings import Settings
+from clash_pipeline.settings import load as load_settings
+from clash_pipeline.storage.files import migrate_all, open_clash, open_market
+from clash_pipeline.storage.sqlite import Database
+
+NOW = 1_753_100_000_000
+"""2025-07-21T12:13:20Z: inside the days of the recorded candles."""
+
+RECORDINGS = Path(os.environ.get("CLASH_RECORDINGS") or Path(__file__).resolve().parents[2] / "shared" / "recordings")
+SOAK = bool(os.environ.get("CLASH_SOAK"))
+
+hypothesis_settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.register_profile("soak", print_blob=True, deadline=None, max_examples=2_000)
+hypothesis_settings.load_profile("soak" if SOAK else "ci")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect, in one place, what needs the recordings where they are absent, and the soak sizes outside `make soak`."""
+    has_recordings = RECORDINGS.is_dir()
+    kept, left_out = [], []
+    for item in items:
+        needs_absent = item.get_closest_marker("recordings") and not has_recordings
+        is_soak = item.get_closest_marker("soak") is not None
+        (left_out if needs_absent or is_soak != SOAK else kept).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def pytest_report_header() -> str:
+    """Say whether real recordings are part of this run."""
+    return "recordings: found" if RECORDINGS.is_dir() else "recordings: absent, their tests are deselected"
+
+
+@pytest.fixture
+def recordings() -> Path:
+    """The folder of real recorded responses."""
+    return RECORDINGS
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    """A clock that stands at 2025-07-21T12:13:20Z until moved."""
+    return SettableClock(NOW)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Defaults, in a home of this test's own, with both databases migrated."""
+    made = load_settings({"CLASH_HOME": str(tmp_path / "home")})
+    migrate_all(made)
+    return made
+
+
+@pytest.fixture
+def clash(settings: Settings) -> Iterator[Database]:
+    """A migrated `clash.db`."""
+    database = open_clash(settings)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def market(settings: Settings) -> Iterator[Database]:
+    """A migrated `market.db`."""
+    database = open_market(settings)
+    yield database
+    database.close()
