@@ -1,1 +1,1 @@
-"""The domain of Clash of Clones: everything that would exist without Dagster, and `definitions`, the composition root."""
+"""The domain: everything that would exist without Dagster, and `definitions`, the composition root."""

@@ -92,5 +92,7 @@ def parse_time(text: str) -> int:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text[:40]!r} is not a time: give 2025-07-21, 2025-07-21T12:10Z or epoch milliseconds") from None
+        raise ValueError(
+            f"{text[:40]!r} is not a time: give 2025-07-21, 2025-07-21T12:10Z or epoch milliseconds"
+        ) from None
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -34,26 +34,42 @@ class Settings(BaseSettings):
     )
 
     # venues
-    hyperliquid_url: AnyHttpUrl = Field(AnyHttpUrl("https://api.hyperliquid.xyz"), description="Base of the REST `/info` endpoint.")
+    hyperliquid_url: AnyHttpUrl = Field(
+        AnyHttpUrl("https://api.hyperliquid.xyz"), description="Base of the REST `/info` endpoint."
+    )
     hyperliquid_ws_url: str = Field("wss://api.hyperliquid.xyz/ws", description="WebSocket endpoint.")
-    polymarket_gamma_url: AnyHttpUrl = Field(AnyHttpUrl("https://gamma-api.polymarket.com"), description="Discovery: events, markets, search.")
+    polymarket_gamma_url: AnyHttpUrl = Field(
+        AnyHttpUrl("https://gamma-api.polymarket.com"), description="Discovery: events, markets, search."
+    )
     polymarket_clob_url: AnyHttpUrl = Field(AnyHttpUrl("https://clob.polymarket.com"), description="Books and prices.")
     defillama_url: AnyHttpUrl = Field(AnyHttpUrl("https://api.llama.fi"), description="TVL, protocols and overviews.")
-    defillama_stablecoins_url: AnyHttpUrl = Field(AnyHttpUrl("https://stablecoins.llama.fi"), description="Stablecoins.")
-    venue_clock_url: AnyHttpUrl | None = Field(None, description="`/clock` of a replayed venue; unset means the machine's clock.")
+    defillama_stablecoins_url: AnyHttpUrl = Field(
+        AnyHttpUrl("https://stablecoins.llama.fi"), description="Stablecoins."
+    )
+    venue_clock_url: AnyHttpUrl | None = Field(
+        None, description="`/clock` of a replayed venue; unset means the machine's clock."
+    )
     symbols: str = Field("", description="Comma-separated wire symbols to follow; empty follows every listed asset.")
 
     # Hyperliquid link
-    rest_weight_per_minute: int = Field(1_100, ge=50, le=1_200, description="REST weight spent in any 60 s; the venue allows 1,200.")
+    rest_weight_per_minute: int = Field(
+        1_100, ge=50, le=1_200, description="REST weight spent in any 60 s; the venue allows 1,200."
+    )
     stream_silence_sec: float = Field(15, gt=0, description="No message at all for this long: reconnect.")
-    stream_ping_sec: float = Field(30, gt=0, le=50, description="Keep-alive interval; the venue closes after 60 s of its own silence.")
-    stream_subscribe_timeout_sec: float = Field(30, gt=0, description="A subscription without an answer by then is sent again.")
+    stream_ping_sec: float = Field(
+        30, gt=0, le=50, description="Keep-alive interval; the venue closes after 60 s of its own silence."
+    )
+    stream_subscribe_timeout_sec: float = Field(
+        30, gt=0, description="A subscription without an answer by then is sent again."
+    )
     reconnect_min_sec: float = Field(0.25, gt=0, description="First back-off after a disconnect.")
     reconnect_max_sec: float = Field(30, gt=0, description="Longest back-off, with full jitter below it.")
     minute_grace_sec: int = Field(5, ge=1, le=30, description="A minute closes this long after its end, by venue time.")
     http_timeout_sec: float = Field(10, gt=0, description="Total time of one venue request.")
     http_max_bytes: int = Field(8_388_608, ge=65_536, description="Largest answer read from a REST venue.")
-    price_jump_pct: int = Field(20, ge=1, description="A close this far from both the previous close and the mid is quarantined.")
+    price_jump_pct: int = Field(
+        20, ge=1, description="A close this far from both the previous close and the mid is quarantined."
+    )
     future_tolerance_sec: int = Field(120, ge=1, description="A message from further ahead than this is rejected.")
 
     # cadences of the polls, seconds
@@ -67,7 +83,9 @@ class Settings(BaseSettings):
     polymarket_later_days: int = Field(60, ge=1, description="How far ahead a later market may end.")
     polymarket_targets: str = Field("", description="Comma-separated market or event slugs that are always refreshed.")
     defillama_every_sec: int = Field(3_600, ge=1, description="All three macro tables.")
-    defillama_protocols: int = Field(100, ge=0, le=10_000, description="How many protocols, by TVL, are kept as subjects.")
+    defillama_protocols: int = Field(
+        100, ge=0, le=10_000, description="How many protocols, by TVL, are kept as subjects."
+    )
     heartbeat_every_sec: int = Field(10, ge=1, description="Worker heartbeat.")
     lease_ttl_sec: int = Field(60, ge=1, description="A silent holder loses its lease after this long.")
 
@@ -77,13 +95,19 @@ class Settings(BaseSettings):
     clock_skew_alert_sec: float = Field(2, gt=0, description="Skew against venue time that is reported.")
 
     # retention
-    minute_hot_days: int = Field(1, ge=1, description="Whole UTC days of 1m candles and indicators kept beside the running day.")
+    minute_hot_days: int = Field(
+        1, ge=1, description="Whole UTC days of 1m candles and indicators kept beside the running day."
+    )
     hour_hot_days: int = Field(7, ge=1, description="Days of 1h candles kept.")
     context_hot_days: int = Field(7, ge=1, description="Days of funding, contexts, Polymarket and DefiLlama rows kept.")
     restored_pin_days: int = Field(7, ge=1, description="A restored day is not pruned for this long.")
-    gap_lost_after_hours: int = Field(72, ge=1, description="A gap older than this, and older than the venue keeps, is lost.")
+    gap_lost_after_hours: int = Field(
+        72, ge=1, description="A gap older than this, and older than the venue keeps, is lost."
+    )
     venue_keeps_candles: int = Field(5_000, ge=1, description="Candles of an interval the venue still answers for.")
-    dagster_run_hours: int = Field(24, ge=1, description="Finished runs of minute cadence are deleted from Dagster's history after this.")
+    dagster_run_hours: int = Field(
+        24, ge=1, description="Finished runs of minute cadence are deleted from Dagster's history after this."
+    )
     dagster_history_days: int = Field(14, ge=1, description="All other finished runs, after this.")
 
     # artifact store and archive
@@ -107,7 +131,9 @@ class Settings(BaseSettings):
     max_orders_per_hour: int = Field(60, ge=1, description="Policy: opening orders in an hour.")
     mid_max_age_sec: int = Field(15, ge=1, description="Policy: oldest mid or mark a fill may use.")
     candle_max_age_sec: int = Field(75, ge=1, description="Policy: oldest candle close a fill may use.")
-    max_drawdown_pct: int = Field(10, ge=1, le=100, description="Policy: drawdown from the high-water mark that liquidates.")
+    max_drawdown_pct: int = Field(
+        10, ge=1, le=100, description="Policy: drawdown from the high-water mark that liquidates."
+    )
     execution_venue: Literal["paper"] = Field("paper", description="Only paper fills exist; a live venue is refused.")
 
     # Dagster
@@ -167,7 +193,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     source = os.environ if environment is None else environment
     given = {key: value for key, value in source.items() if key.startswith(PREFIX) and key not in NOT_SETTINGS}
     known = {f"{PREFIX}{name.upper()}": name for name in Settings.model_fields}
-    problems = [f"{key}: no such setting (clash env --explain lists them)" for key in sorted(given.keys() - known.keys())]
+    problems = [
+        f"{key}: no such setting (clash env --explain lists them)" for key in sorted(given.keys() - known.keys())
+    ]
     values: dict[str, Any] = {known[key]: value for key, value in given.items() if key in known and value != ""}
     try:
         settings = _Explicit(**values)

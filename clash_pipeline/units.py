@@ -51,11 +51,17 @@ def mul_div(a: int, b: int, c: int, rounding: Rounding) -> int:
     if rest == 0:
         return quotient
     is_negative = (product < 0) != (c < 0)
-    goes_up = rounding is Rounding.CEIL or (rounding is Rounding.ZERO and is_negative) or (rounding is Rounding.AWAY and not is_negative)
+    goes_up = (
+        rounding is Rounding.CEIL
+        or (rounding is Rounding.ZERO and is_negative)
+        or (rounding is Rounding.AWAY and not is_negative)
+    )
     return quotient + goes_up
 
 
-def parse_decimal(text: str, *, max_int_digits: int, max_frac_digits: int, signed: bool = False, name: str = "value") -> tuple[int, int]:
+def parse_decimal(
+    text: str, *, max_int_digits: int, max_frac_digits: int, signed: bool = False, name: str = "value"
+) -> tuple[int, int]:
     """The digits of a decimal text and how many of them are decimals: `"1.50"` gives `(150, 2)`.
 
     ASCII digits only; no exponent, underscore, space or plus sign. Length is checked before anything is converted.
@@ -75,7 +81,9 @@ def parse_decimal(text: str, *, max_int_digits: int, max_frac_digits: int, signe
     return (-digits if match[1] else digits), len(fraction)
 
 
-def parse_scaled(text: str, decimals: int, *, max_int_digits: int = 12, signed: bool = False, name: str = "value") -> int:
+def parse_scaled(
+    text: str, decimals: int, *, max_int_digits: int = 12, signed: bool = False, name: str = "value"
+) -> int:
     """A decimal text as an integer of `10 ** -decimals`.
 
     Trailing zeros beyond `decimals` are accepted, digits that would be lost are not.
@@ -85,8 +93,8 @@ def parse_scaled(text: str, decimals: int, *, max_int_digits: int = 12, signed: 
     """
     digits, places = parse_decimal(text, max_int_digits=max_int_digits, max_frac_digits=30, signed=signed, name=name)
     if places <= decimals:
-        return int(digits) * int(10 ** (decimals - places))
-    scaled, lost = divmod(abs(digits), 10 ** (places - decimals))
+        return digits * _power(decimals - places)
+    scaled, lost = divmod(abs(digits), _power(places - decimals))
     if lost:
         raise UnitError(f"{name} {text[:40]!r} has more than {decimals} decimals")
     return -scaled if digits < 0 else scaled
@@ -140,6 +148,11 @@ def as_decimal(text: str) -> Decimal:
     return Decimal(digits).scaleb(-places)
 
 
+def _power(exponent: int) -> int:
+    """Ten to a power that is known not to be negative."""
+    return int(10**exponent)
+
+
 @dataclass(frozen=True)
 class Grid:
     """The venue's price and size grid of one asset (10 §1, price and size grid)."""
@@ -155,7 +168,7 @@ class Grid:
     @property
     def notional_factor(self) -> int:
         """`price * size * factor` is exact in 1e-8 USD: 100 for perps, 1 for spot."""
-        return int(10 ** (8 - PRICE_DECIMALS[self.kind]))
+        return _power(8 - PRICE_DECIMALS[self.kind])
 
     def price(self, text: str, name: str = "price") -> int:
         """A price text as a scaled integer.
@@ -195,5 +208,5 @@ class Grid:
     def round_price(self, price: int, rounding: Rounding) -> int:
         """The nearest price of the grid on the wanted side; prices round against the trader (10 §1)."""
         digits = len(str(price))
-        step = 10 ** min(max(digits - PRICE_SIGNIFICANT_FIGURES, 0), self.px_decimals)
+        step = _power(min(max(digits - PRICE_SIGNIFICANT_FIGURES, 0), self.px_decimals))
         return mul_div(price, 1, step, rounding) * step

@@ -1,4 +1,4 @@
-"""What every test may ask for: databases at the current schema, a settable clock, settings in a temp home, the recordings."""
+"""What every test may ask for: migrated databases, a settable clock, settings in a home of its own, the recordings."""
 
 import os
 from collections.abc import Iterator
@@ -17,10 +17,12 @@ from clash_pipeline.storage.sqlite import Database
 NOW = 1_753_100_000_000
 """2025-07-21T12:13:20Z: inside the days of the recorded candles."""
 
-RECORDINGS = Path(os.environ.get("CLASH_RECORDINGS") or Path(__file__).resolve().parents[2] / "shared" / "recordings")
+BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "recordings"
+RECORDINGS = Path(os.environ.get("CLASH_RECORDINGS") or BESIDE_THE_CHECKOUT)
 SOAK = bool(os.environ.get("CLASH_SOAK"))
 
-hypothesis_settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW_IS_FINE = [HealthCheck.too_slow]
+hypothesis_settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=SLOW_IS_FINE)
 hypothesis_settings.register_profile("soak", print_blob=True, deadline=None, max_examples=2_000)
 hypothesis_settings.load_profile("soak" if SOAK else "ci")
 

@@ -54,10 +54,12 @@ def beat(
             """
             INSERT INTO worker_heartbeats (worker, instance, started_at, last_beat_at, last_ok_at, last_error, cycles,
                                            expected_interval_sec, is_stopped, version, host, pid)
-            VALUES (:worker, :instance, :now, :now, iif(:error IS NULL, :now, NULL), :error, 1, :every, :stopped, :version, :host, :pid)
+            VALUES (:worker, :instance, :now, :now, iif(:error IS NULL, :now, NULL), :error, 1,
+                    :every, :stopped, :version, :host, :pid)
             ON CONFLICT (worker, instance) DO UPDATE SET
               last_beat_at = excluded.last_beat_at, last_ok_at = coalesce(excluded.last_ok_at, last_ok_at),
-              last_error = excluded.last_error, cycles = cycles + 1, expected_interval_sec = excluded.expected_interval_sec,
+              last_error = excluded.last_error, cycles = cycles + 1,
+              expected_interval_sec = excluded.expected_interval_sec,
               is_stopped = excluded.is_stopped, version = excluded.version, host = excluded.host, pid = excluded.pid
             """,
             {

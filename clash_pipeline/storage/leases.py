@@ -28,7 +28,9 @@ def acquire(database: Database, name: str, holder: str, *, now_ms: int, ttl_ms: 
         LeaseLost: somebody else holds it; the message says who and until when.
     """
     with database.write() as connection:
-        connection.execute("INSERT INTO leases (name, holder, token, until_ms) VALUES (?, '', 0, 0) ON CONFLICT DO NOTHING", (name,))
+        connection.execute(
+            "INSERT INTO leases (name, holder, token, until_ms) VALUES (?, '', 0, 0) ON CONFLICT DO NOTHING", (name,)
+        )
         row = connection.execute(
             """
             UPDATE leases SET token = token + (holder <> :me), holder = :me, until_ms = :until
@@ -58,5 +60,8 @@ def require(connection: Connection, lease: Lease) -> None:
     Raises:
         LeaseLost: the token moved on; the transaction must be given up.
     """
-    if one(connection, "SELECT token FROM leases WHERE name = ? AND holder = ?", (lease.name, lease.holder)) != lease.token:
+    if (
+        one(connection, "SELECT token FROM leases WHERE name = ? AND holder = ?", (lease.name, lease.holder))
+        != lease.token
+    ):
         raise LeaseLost(f"{lease.name} has passed to another holder; this one stops")

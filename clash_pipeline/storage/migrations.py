@@ -3,7 +3,7 @@
 A file is `schema/<file>/NNNN_name.sql`; a number is never reused and a released file never edited.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 
 from sqlite_utils import Database as SqliteUtils
@@ -58,7 +58,9 @@ def refuse_newer(database: Database, schema: str) -> None:
     """
     found, known = version(database), len(names(schema))
     if found > known:
-        raise StorageRefused(f"{database.path.name} has schema version {found}, this code knows {known}; update the code")
+        raise StorageRefused(
+            f"{database.path.name} has schema version {found}, this code knows {known}; update the code"
+        )
 
 
 def require_current(database: Database, schema: str) -> None:
@@ -85,11 +87,11 @@ def statements(script: str) -> Iterator[str]:
         raise ValueError(f"a migration ends inside a statement: {buffer.strip()[:60]}")
 
 
-def _runner(schema: str, name: str) -> object:
+def _runner(schema: str, name: str) -> Callable[[SqliteUtils], None]:
     script = (resources.files("clash_pipeline.storage") / "schema" / schema / f"{name}.sql").read_text("utf-8")
 
     def run(target: SqliteUtils) -> None:
-        connection: Connection = target.conn  # type: ignore[assignment]
+        connection: Connection = target.conn
         for statement in statements(script):
             fault(BEFORE_STATEMENT)
             connection.execute(statement)

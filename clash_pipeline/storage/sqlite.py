@@ -32,7 +32,9 @@ SQLITE_VERSION: str = sqlite.sqlite_version
 VERSION_FLOOR = (3, 51, 3)
 """The first release with the fix of the WAL-reset race; these older branches carry it too."""
 BACKPORTS = ((3, 44, 6), (3, 50, 7))
-NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "ceph", "glusterfs"})
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "ceph", "glusterfs"}
+)
 
 BUSY_TIMEOUT_MS = 5_000
 BEGIN_ATTEMPTS = 3
@@ -159,7 +161,9 @@ class Database:
             )
             self._prepare(connection, role)
         except sqlite.DatabaseError as error:
-            raise StorageRefused(f"{self.path} cannot be used: {error}; restore it from a backup or move it away") from error
+            raise StorageRefused(
+                f"{self.path} cannot be used: {error}; restore it from a backup or move it away"
+            ) from error
         with self._guard:
             self._all.append(connection)
         return connection
