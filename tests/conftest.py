@@ -28,7 +28,7 @@ hypothesis_settings.load_profile("soak" if SOAK else "ci")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect, in one place, what needs the recordings where they are absent, and the soak sizes outside `make soak`."""
+    """Deselect, in one place, what needs absent recordings, and the soak sizes outside `make soak`."""
     has_recordings = RECORDINGS.is_dir()
     kept, left_out = [], []
     for item in items:

@@ -1,0 +1,47 @@
+# What a person runs. `make setup` is called by the others when it is needed.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export PYTHONDONTWRITEBYTECODE =
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check bench soak clean
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP) ## install into .venv (quick when nothing changed)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing (a minute or two the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m compileall -q clash_pipeline assets jobs sensors resources
+	@touch $@
+
+demo: setup ## the whole way on replayed venues, in a few minutes (RECORDINGS=DIR for real ones)
+	@$(BIN)/clash demo $(if $(RECORDINGS),--recordings $(RECORDINGS))
+
+up: setup ## ingester, Dagster and its web page against the live venues, until Ctrl-C
+	@$(BIN)/clash up
+
+test: setup check ## static care, then every test
+	@$(BIN)/python -m pytest -q -n $${TEST_WORKERS:-2} --dist worksteal
+
+check: setup ## format, lint, types, import contracts
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: setup ## ours, the peers' and the floor's figures side by side (extras are installed first)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@$(BIN)/python -m bench
+
+soak: setup ## the goals at full size (hours)
+	@CLASH_SOAK=1 $(BIN)/python -m pytest -q -m soak --timeout 14400
+
+clean: ## remove the environment and the caches, never data
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,64 @@
+"""The `clash` command: mounts one Typer application for each family, each in a file of its own."""
+
+import sys
+
+import typer
+
+from clash_pipeline.cli import (
+    archive,
+    audit,
+    clones,
+    dagster,
+    decisions,
+    demo,
+    environment,
+    ingest,
+    ingestion,
+    market,
+    prop,
+    up,
+    venue,
+)
+from clash_pipeline.cli.output import one_line_errors
+
+app = typer.Typer(
+    name="clash",
+    help="Clash of Clones: market memory, trading clones, paper accounts and their ledger.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SYSTEM = "The system"
+DATA = "Market data"
+TRADING = "Clones and accounts"
+
+app.command("demo", rich_help_panel=SYSTEM)(demo.demo)
+app.command("up", rich_help_panel=SYSTEM)(up.up)
+app.command("env", rich_help_panel=SYSTEM)(environment.env)
+app.command("migrate", rich_help_panel=SYSTEM)(environment.migrate)
+app.command("workers", rich_help_panel=SYSTEM)(environment.workers)
+app.command(
+    "dagster",
+    rich_help_panel=SYSTEM,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)(dagster.dagster)
+app.command("audit", rich_help_panel=SYSTEM)(audit.audit)
+app.command("ingest", rich_help_panel=DATA)(ingest.ingest)
+app.add_typer(ingestion.app, name="ingestion", rich_help_panel=DATA)
+app.add_typer(market.app, name="market", rich_help_panel=DATA)
+app.add_typer(archive.app, name="archive", rich_help_panel=DATA)
+app.command("venue", rich_help_panel=DATA)(venue.venue)
+app.add_typer(clones.app, name="clones", rich_help_panel=TRADING)
+app.add_typer(decisions.app, name="decisions", rich_help_panel=TRADING)
+app.add_typer(prop.app, name="prop", rich_help_panel=TRADING)
+
+
+@one_line_errors
+def main() -> None:
+    """Run the command; errors a person can act on become one line and an exit code."""
+    app()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
