@@ -22,9 +22,10 @@ class VenueError(Exception):
 class VenueUnavailable(VenueError):
     """Transient: time-out, 429, 5xx, refused connection. Asking again later can help."""
 
-    def __init__(self, source: str, message: str, retry_after_ms: int | None = None) -> None:
+    def __init__(self, source: str, message: str, retry_after_ms: int | None = None, status: int | None = None) -> None:
         super().__init__(source, message)
         self.retry_after_ms = retry_after_ms
+        self.status = status
 
 
 class VenueRefused(VenueError):
@@ -86,7 +87,7 @@ class VenueHttp:
     def _check(self, url: str, response: httpx.Response) -> None:
         status = response.status_code
         if status == 429 or status >= 500:
-            raise VenueUnavailable(self.source, f"{url} answered {status}", _retry_after_ms(response))
+            raise VenueUnavailable(self.source, f"{url} answered {status}", _retry_after_ms(response), status)
         if status != 200:
             raise VenueRefused(self.source, f"{url} answered {status}", status)
 

@@ -11,10 +11,11 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from clash_pipeline.market.candles import Candle
+from clash_pipeline.market.candles import INTERVAL_MS, Candle
 
 Interval = Literal["1m", "1h"]
-INTERVAL_MS: Final[dict[str, int]] = {"1m": 60_000, "1h": 3_600_000}
+_LAST_MS: Final[dict[str, int]] = {interval: length - 1 for interval, length in INTERVAL_MS.items()}
+_new: Final = tuple.__new__
 
 GREETING = "Websocket connection established."
 """The first text frame may be this sentence, which is not JSON."""
@@ -126,10 +127,14 @@ def decode_ws(raw: str | bytes, interval: Interval = "1m") -> Message:
             return Banner()
         raise _why_not(raw) from None
     if type(frame) is _CandleFrame:
-        rows = frame.data
-        if type(rows) is CandleRow:
-            return CandleFrames([_candle(rows, interval)])
-        return CandleFrames([_candle(row, interval) for row in rows])  # type: ignore[union-attr]
+        row = frame.data
+        if type(row) is CandleRow:
+            # the hot path of the system, so it repeats `_candle` instead of calling it
+            if row.i == interval and row.T - row.t == _LAST_MS[interval]:
+                candle = _new(Candle, (row.s, row.t, row.o, row.h, row.l, row.c, row.v, row.n))
+                return _new(CandleFrames, ([candle],))
+            return CandleFrames([_candle(row, interval)])
+        return CandleFrames([_candle(row, interval) for row in row])  # type: ignore[union-attr]
     return _other(frame)
 
 
@@ -145,7 +150,7 @@ PING = b'{"method":"ping"}'
 def _candle(row: CandleRow, interval: str) -> Candle:
     if row.i != interval:
         raise WireRejection("wrong_interval", msgspec.json.encode(row))
-    if row.t + INTERVAL_MS[interval] - 1 != row.T:
+    if row.T - row.t != _LAST_MS[interval]:
         raise WireRejection("wrong_close_time", msgspec.json.encode(row))
     return Candle(row.s, row.t, row.o, row.h, row.l, row.c, row.v, row.n)
 
