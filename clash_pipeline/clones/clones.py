@@ -87,10 +87,8 @@ def save_draft(clash: Database, clone_id: int, content: Any, listing: Listing, *
     """
     graph = validation.parse(content)
     with clash.write() as connection:
-        entitlement = effective(connection, clone_id)
-        _refuse(
-            problem for problem in validation.problems(graph, listing, entitlement.capacity) if not _unfinished(problem)
-        )
+        found = validation.problems(graph, listing, effective(connection, clone_id).capacity)
+        _refuse(problem for problem in found if problem.code not in UNFINISHED)
         changed = connection.execute(
             "UPDATE clones SET draft = ?, draft_updated_at = ?, updated_at = ? WHERE id = ?",
             (canonical.text(graph.wire()), now_ms, now_ms, clone_id),
