@@ -82,9 +82,28 @@ class Settings(BaseSettings):
     polymarket_later_every_sec: int = Field(1_800, ge=1, description="Later market of each linked asset.")
     polymarket_later_days: int = Field(60, ge=1, description="How far ahead a later market may end.")
     polymarket_targets: str = Field("", description="Comma-separated market or event slugs that are always refreshed.")
+    polymarket_tags: str = Field("crypto", description="Comma-separated Gamma tags that discovery crawls.")
+    polymarket_page_size: int = Field(
+        100, ge=1, le=500, description="Events asked for in one page; a page too large to read is halved."
+    )
+    polymarket_max_pages: int = Field(400, ge=1, description="Pages after which a crawl stops as endless.")
+    polymarket_searches: int = Field(30, ge=0, description="Assets without a market that one discovery searches for.")
+    polymarket_books: bool = Field(
+        True, description="Take best bid and ask from the CLOB's book; Gamma's lag behind it."
+    )
     defillama_every_sec: int = Field(3_600, ge=1, description="All three macro tables.")
     defillama_protocols: int = Field(
         100, ge=0, le=10_000, description="How many protocols, by TVL, are kept as subjects."
+    )
+    defillama_stablecoins: int = Field(
+        100, ge=0, le=10_000, description="How many stablecoins, by circulation, are kept as subjects."
+    )
+    defillama_chain_histories: int = Field(
+        20, ge=0, description="Largest chains whose daily history is asked while our own rows are too young."
+    )
+    defillama_pause_sec: float = Field(1, ge=0, description="Pause between two requests; free limits are unpublished.")
+    defillama_max_bytes: int = Field(
+        33_554_432, ge=65_536, description="Largest answer of DefiLlama; its protocol list alone is above 8 MB."
     )
     heartbeat_every_sec: int = Field(10, ge=1, description="Worker heartbeat.")
     lease_ttl_sec: int = Field(60, ge=1, description="A silent holder loses its lease after this long.")
@@ -139,6 +158,9 @@ class Settings(BaseSettings):
     # Dagster
     dagster_port: int = Field(3000, ge=1, le=65_535, description="Web server of the Dagster UI.")
     dagster_grpc_port: int = Field(4266, ge=1, le=65_535, description="Code server.")
+    dagster_compute_logs: Literal["none", "local", "store"] = Field(
+        "none", description="Output of runs: kept nowhere (a process a run cheaper), in the Dagster home, or in the store."
+    )
     observe_every_sec: int = Field(60, ge=5, description="How often ingestion is reported to Dagster.")
     decide_every_sec: int = Field(15, ge=5, description="How often due decisions are looked for.")
 

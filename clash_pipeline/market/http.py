@@ -40,6 +40,10 @@ class VenueMalformed(VenueError):
     """The answer is not what the venue documents: no JSON, cut off, or larger than we read."""
 
 
+class VenueTooLarge(VenueMalformed):
+    """The answer is larger than we read; asking for less of it may help."""
+
+
 class VenueHttp:
     """JSON over HTTP from one source; the client (and with it the connections) belongs to the caller."""
 
@@ -97,7 +101,7 @@ class VenueHttp:
         async for part in response.aiter_bytes():
             size += len(part)
             if size > self._max_bytes:
-                raise VenueMalformed(self.source, f"{url} sent more than {self._max_bytes} bytes")
+                raise VenueTooLarge(self.source, f"{url} sent more than {self._max_bytes} bytes")
             parts.append(part)
         return b"".join(parts)
 
