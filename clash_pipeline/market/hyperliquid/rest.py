@@ -6,13 +6,14 @@ from typing import Any, Final, NamedTuple, TypeVar
 from clash_pipeline.clock import Clock
 from clash_pipeline.market.candles import INTERVAL_MS, Candle
 from clash_pipeline.market.http import VenueHttp, VenueMalformed, VenueUnavailable
-from clash_pipeline.market.hyperliquid import wire
+from clash_pipeline.market.hyperliquid import answers, wire
 from clash_pipeline.market.weights import WeightBudget
 
 SOURCE: Final = "hyperliquid"
 
 BASE_WEIGHT = 20
-"""Of every question asked here (sources 1.10)."""
+"""Of every question asked here but the mids (sources 1.10)."""
+MIDS_WEIGHT = 2
 CANDLES_PER_WEIGHT = 60
 FUNDINGS_PER_WEIGHT = 20
 MOST_CANDLES = 5_000
@@ -74,36 +75,40 @@ class HyperliquidRest:
         wanted = {candle.t: candle for candle in rows if from_t <= candle.t < to_t}
         return [wanted[t] for t in sorted(wanted)]
 
-    async def meta(self, *, rejected: wire.Rejections | None = None) -> wire.PerpMeta:
+    async def meta(self, *, rejected: wire.Rejections | None = None) -> answers.PerpMeta:
         """The perp registry."""
-        return _decoded(wire.decode_meta, await self._paid("meta"), rejected=rejected)
+        return _decoded(answers.decode_meta, await self._paid("meta"), rejected=rejected)
 
-    async def spot_meta(self, *, rejected: wire.Rejections | None = None) -> wire.SpotMeta:
+    async def spot_meta(self, *, rejected: wire.Rejections | None = None) -> answers.SpotMeta:
         """The spot registry."""
-        return _decoded(wire.decode_spot_meta, await self._paid("spotMeta"), rejected=rejected)
+        return _decoded(answers.decode_spot_meta, await self._paid("spotMeta"), rejected=rejected)
 
     async def meta_and_asset_ctxs(
         self, *, rejected: wire.Rejections | None = None
-    ) -> tuple[wire.PerpMeta, dict[str, wire.PerpContext]]:
+    ) -> tuple[answers.PerpMeta, dict[str, answers.PerpContext]]:
         """The perp registry and each perp's context by symbol."""
-        return _decoded(wire.decode_meta_and_asset_ctxs, await self._paid("metaAndAssetCtxs"), rejected=rejected)
+        return _decoded(answers.decode_meta_and_asset_ctxs, await self._paid("metaAndAssetCtxs"), rejected=rejected)
 
     async def spot_meta_and_asset_ctxs(
         self, *, rejected: wire.Rejections | None = None
-    ) -> tuple[wire.SpotMeta, dict[str, wire.SpotContext]]:
+    ) -> tuple[answers.SpotMeta, dict[str, answers.SpotContext]]:
         """The spot registry and each pair's context by symbol."""
         body = await self._paid("spotMetaAndAssetCtxs")
-        return _decoded(wire.decode_spot_meta_and_asset_ctxs, body, rejected=rejected)
+        return _decoded(answers.decode_spot_meta_and_asset_ctxs, body, rejected=rejected)
 
-    async def predicted_fundings(self, *, rejected: wire.Rejections | None = None) -> list[wire.Prediction]:
+    async def predicted_fundings(self, *, rejected: wire.Rejections | None = None) -> list[answers.Prediction]:
         """What each venue predicts for each coin."""
-        return _decoded(wire.decode_predicted_fundings, await self._paid("predictedFundings"), rejected=rejected)
+        return _decoded(answers.decode_predicted_fundings, await self._paid("predictedFundings"), rejected=rejected)
+
+    async def all_mids(self) -> dict[str, str]:
+        """Mids by coin; stale marks of coins without a book included."""
+        return _decoded(answers.decode_all_mids, await self._paid("allMids", MIDS_WEIGHT))
 
     async def funding_history(
         self, coin: str, from_t: int, to_t: int, *, rejected: wire.Rejections | None = None
-    ) -> list[wire.PaidFunding] | None:
+    ) -> list[answers.PaidFunding] | None:
         """The rates paid in `[from_t, to_t)`, page by page, ascending; None for a coin that is not listed."""
-        paid: list[wire.PaidFunding] = []
+        paid: list[answers.PaidFunding] = []
         start = from_t
         while start < to_t:
             page = await self._funding_page(coin, start, to_t, rejected)
@@ -123,14 +128,14 @@ class HyperliquidRest:
         async with self._budget.reserve(funding_weight(FUNDING_PAGE)) as reservation:
             body = await self._ask(request)
             refused: wire.Rejections = []
-            rows = _decoded(wire.decode_funding_history, body, rejected=refused)
+            rows = _decoded(answers.decode_funding_history, body, rejected=refused)
             sent = len(rows or ()) + len(refused)
             reservation.weight = funding_weight(min(sent, FUNDING_PAGE))
         _hand_over(refused, rejected)
         return None if rows is None else _FundingPage(rows, sent >= FUNDING_PAGE)
 
-    async def _paid(self, kind: str) -> bytes:
-        async with self._budget.reserve(BASE_WEIGHT):
+    async def _paid(self, kind: str, weight: int = BASE_WEIGHT) -> bytes:
+        async with self._budget.reserve(weight):
             return await self._ask({"type": kind})
 
     async def _ask(self, question: dict[str, Any]) -> bytes:
@@ -143,7 +148,7 @@ class HyperliquidRest:
 
 
 class _FundingPage(NamedTuple):
-    rows: list[wire.PaidFunding]
+    rows: list[answers.PaidFunding]
     is_full: bool
 
 

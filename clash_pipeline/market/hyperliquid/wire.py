@@ -1,11 +1,11 @@
-"""What Hyperliquid says, turned into values: WebSocket frames and REST answers, without any I/O (sources 1).
+"""What Hyperliquid says, turned into values without any I/O: WebSocket frames and candle snapshots (sources 1).
 
 Unknown fields are ignored. Whatever does not have the documented shape raises `WireRejection` with a stable reason
 code; decoders of lists take a `rejected` list that collects the bad rows instead, so that one bad row does not cost
 the good ones. Whether a price makes sense is asked elsewhere (`market.candles.problem`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -19,18 +19,12 @@ _new: Final = tuple.__new__
 
 GREETING = "Websocket connection established."
 """The first text frame may be this sentence, which is not JSON."""
-SPOT_ID_BASE = 10_000
-"""Asset ids: a perp's is its position in the universe, a spot pair's is this plus its index."""
-SINGLE_TIER_BELOW = 50
-"""Margin table ids below this mean one tier whose leverage is the id (10 §1)."""
 SAMPLE_BYTES = 2_000
 
 Symbol = Annotated[str, Meta(min_length=1, max_length=64)]
 Number = Annotated[str, Meta(min_length=1, max_length=48)]
 TimeMs = Annotated[int, Meta(ge=0, le=2**47)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
-Decimals = Annotated[int, Meta(ge=0, le=8)]
-Leverage = Annotated[int, Meta(ge=1, le=1_000)]
 
 Row = TypeVar("Row")
 
@@ -229,32 +223,7 @@ def _printable(raw: str | bytes) -> str | bytes:
     return raw.encode("utf-8", "backslashreplace") if isinstance(raw, str) else raw
 
 
-# --- REST: candles and funding --------------------------------------------------------------------------------------
-
-
-class PaidFunding(Struct, gc=False):
-    """One row of `fundingHistory`; `time` lies some ms past the hour."""
-
-    coin: Symbol
-    fundingRate: Number
-    time: TimeMs
-    premium: Number | None = None
-
-
-class PredictedFunding(Struct, gc=False):
-    """A venue's next rate, per that venue's own interval; the interval can be absent and the time 0 or past."""
-
-    fundingRate: Number
-    nextFundingTime: Count | None = None
-    fundingIntervalHours: Count | None = None
-
-
-class Prediction(NamedTuple):
-    """What one venue predicts for one coin."""
-
-    coin: str
-    venue: str
-    funding: PredictedFunding
+# --- candleSnapshot -------------------------------------------------------------------------------------------------
 
 
 def decode_candles(
@@ -266,265 +235,36 @@ def decode_candles(
         WireRejection: the answer is no list; or, without a `rejected` list, one of its rows is wrong.
     """
     candles: list[Candle] = []
-    for row in _rows(payload, _CANDLES, _CANDLE, "bad_candle", rejected):
+    for row in each_row(payload, _CANDLES, _CANDLE, "bad_candle", rejected):
         try:
             if symbol is not None and row.s != symbol:
                 raise WireRejection("wrong_symbol", msgspec.json.encode(row))
             candles.append(_candle(row, interval))
         except WireRejection as refusal:
-            _refuse(refusal, rejected)
+            refuse(refusal, rejected)
     return candles
-
-
-def decode_funding_history(payload: bytes, *, rejected: Rejections | None = None) -> list[PaidFunding] | None:
-    """Paid rates, oldest first; None for a coin the venue does not list.
-
-    Raises:
-        WireRejection: as `decode_candles`.
-    """
-    if payload.strip() == b"null":
-        return None
-    return list(_rows(payload, _PAID_ROWS, _PAID, "bad_funding_row", rejected))
-
-
-def decode_predicted_fundings(payload: bytes, *, rejected: Rejections | None = None) -> list[Prediction]:
-    """What each venue predicts for each coin; venues that answer null are left out.
-
-    Raises:
-        WireRejection: as `decode_candles`.
-    """
-    coins = _rows(payload, _PREDICTED_COINS, _PREDICTED_COIN, "bad_predicted_coin", rejected)
-    return [
-        Prediction(coin, venue, funding)
-        for coin, venues in coins
-        for venue, funding in _venues(coin, venues, rejected)
-        if funding is not None
-    ]
 
 
 _CANDLES: Final = msgspec.json.Decoder(list[CandleRow])
 _CANDLE: Final = msgspec.json.Decoder(CandleRow)
-_PAID_ROWS: Final = msgspec.json.Decoder(list[PaidFunding])
-_PAID: Final = msgspec.json.Decoder(PaidFunding)
-_PREDICTED_COINS: Final = msgspec.json.Decoder(list[tuple[Symbol, list[msgspec.Raw]]])
-_PREDICTED_COIN: Final = msgspec.json.Decoder(tuple[Symbol, list[msgspec.Raw]])
-_PREDICTED_VENUE: Final = msgspec.json.Decoder(tuple[Symbol, PredictedFunding | None])
-
-
-def _venues(
-    coin: str, raws: Sequence[msgspec.Raw], rejected: Rejections | None
-) -> Iterator[tuple[str, PredictedFunding | None]]:
-    for raw in raws:
-        venue = _row(raw, _PREDICTED_VENUE, "bad_predicted_funding", rejected)
-        if venue is not None:
-            yield venue
-
-
-# --- REST: registries and contexts ----------------------------------------------------------------------------------
-
-
-class MarginTier(Struct, frozen=True, gc=False):
-    """From this notional (USD) upwards the leverage is at most this."""
-
-    lowerBound: Number
-    maxLeverage: Leverage
-
-
-class Perp(Struct, gc=False):
-    """One entry of the perp universe; `position` is its asset id."""
-
-    name: Symbol
-    szDecimals: Annotated[int, Meta(ge=0, le=6)]
-    maxLeverage: Leverage
-    marginTableId: Count | None = None
-    onlyIsolated: bool = False
-    isDelisted: bool = False
-    position: int = -1
-
-
-class PerpMeta(NamedTuple):
-    """The perp universe in the venue's order, delisted ones included, and its margin tables."""
-
-    perps: list[Perp]
-    margin_tables: dict[int, list[MarginTier]]
-
-    def tiers(self, perp: Perp) -> list[MarginTier]:
-        """The margin tiers of a perp, ascending; a table that was not sent is one tier at the asset's leverage."""
-        table = perp.marginTableId
-        if table is not None and 1 <= table < SINGLE_TIER_BELOW:
-            return [MarginTier("0.0", table)]
-        return self.margin_tables.get(-1 if table is None else table) or [MarginTier("0.0", perp.maxLeverage)]
-
-
-class SpotToken(Struct, gc=False):
-    """A token that spot pairs are made of."""
-
-    name: Symbol
-    szDecimals: Decimals
-    index: Count
-    fullName: str | None = None
-
-
-class SpotPair(Struct, gc=False):
-    """A spot pair; `tokens` are the indices of base and quote."""
-
-    tokens: tuple[Count, Count]
-    name: Symbol
-    index: Count
-    isCanonical: bool = False
-
-    @property
-    def symbol(self) -> str:
-        """The coin of the wire: `PURR/USDC` for pair 0, else `@{index}`."""
-        return self.name if self.index == 0 else f"@{self.index}"
-
-
-class SpotMeta(NamedTuple):
-    """The spot pairs whose tokens are known, and the tokens by their index."""
-
-    pairs: list[SpotPair]
-    tokens: dict[int, SpotToken]
-
-
-class PerpContext(Struct, gc=False):
-    """The present state of a perp; no live book means null premium, midPx and impactPxs."""
-
-    funding: Number
-    openInterest: Number
-    dayNtlVlm: Number
-    oraclePx: Number
-    markPx: Number
-    prevDayPx: Number | None = None
-    dayBaseVlm: Number | None = None
-    premium: Number | None = None
-    midPx: Number | None = None
-    impactPxs: tuple[Number, Number] | None = None
-
-
-class SpotContext(Struct, gc=False):
-    """The present state of a spot pair."""
-
-    coin: Symbol
-    dayNtlVlm: Number
-    markPx: Number
-    prevDayPx: Number | None = None
-    dayBaseVlm: Number | None = None
-    midPx: Number | None = None
-
-
-def decode_meta(payload: bytes, *, rejected: Rejections | None = None) -> PerpMeta:
-    """The perp registry.
-
-    Raises:
-        WireRejection: `bad_meta`; or, without a `rejected` list, `bad_perp` or `bad_margin_table`.
-    """
-    return _perp_meta(_decoded(payload, _META, "bad_meta"), rejected)
-
-
-def decode_spot_meta(payload: bytes, *, rejected: Rejections | None = None) -> SpotMeta:
-    """The spot registry.
-
-    Raises:
-        WireRejection: `bad_spot_meta`; or, without a `rejected` list, `bad_token`, `bad_pair` or `unknown_token`.
-    """
-    return _spot_meta(_decoded(payload, _SPOT_META, "bad_spot_meta"), rejected)
-
-
-def decode_meta_and_asset_ctxs(
-    payload: bytes, *, rejected: Rejections | None = None
-) -> tuple[PerpMeta, dict[str, PerpContext]]:
-    """The perp registry and each perp's context by symbol; the two lists pair by position.
-
-    Raises:
-        WireRejection: `bad_meta`, `unpaired_contexts` (lengths differ: no context can be trusted); or, without a
-            `rejected` list, a bad row.
-    """
-    meta, contexts = _decoded(payload, _META_AND_CONTEXTS, "bad_meta")
-    if len(meta.universe) != len(contexts):
-        raise WireRejection("unpaired_contexts", f"{len(meta.universe)} perps against {len(contexts)} contexts")
-    decoded = _perp_meta(meta, rejected)
-    found = ((perp, _row(contexts[perp.position], _PERP_CONTEXT, "bad_context", rejected)) for perp in decoded.perps)
-    return decoded, {perp.name: context for perp, context in found if context is not None}
-
-
-def decode_spot_meta_and_asset_ctxs(
-    payload: bytes, *, rejected: Rejections | None = None
-) -> tuple[SpotMeta, dict[str, SpotContext]]:
-    """The spot registry and each pair's context by symbol, joined on `coin`: the lists do not pair by position.
-
-    Raises:
-        WireRejection: `bad_spot_meta`; or, without a `rejected` list, a bad row.
-    """
-    meta, contexts = _decoded(payload, _SPOT_META_AND_CONTEXTS, "bad_spot_meta")
-    decoded = _spot_meta(meta, rejected)
-    symbols = {pair.symbol for pair in decoded.pairs}
-    rows = (_row(raw, _SPOT_CONTEXT, "bad_context", rejected) for raw in contexts)
-    return decoded, {row.coin: row for row in rows if row is not None and row.coin in symbols}
-
-
-class _MarginTable(Struct, gc=False):
-    marginTiers: Annotated[list[MarginTier], Meta(min_length=1, max_length=50)]
-
-
-class _Meta(Struct, gc=False):
-    universe: list[msgspec.Raw]
-    marginTables: list[msgspec.Raw] = []
-
-
-class _SpotMeta(Struct, gc=False):
-    universe: list[msgspec.Raw]
-    tokens: list[msgspec.Raw]
-
-
-_META: Final = msgspec.json.Decoder(_Meta)
-_META_AND_CONTEXTS: Final = msgspec.json.Decoder(tuple[_Meta, list[msgspec.Raw]])
-_PERP: Final = msgspec.json.Decoder(Perp)
-_PERP_CONTEXT: Final = msgspec.json.Decoder(PerpContext)
-_MARGIN_TABLE: Final = msgspec.json.Decoder(tuple[Count, _MarginTable])
-_SPOT_META: Final = msgspec.json.Decoder(_SpotMeta)
-_SPOT_META_AND_CONTEXTS: Final = msgspec.json.Decoder(tuple[_SpotMeta, list[msgspec.Raw]])
-_SPOT_CONTEXT: Final = msgspec.json.Decoder(SpotContext)
-_TOKEN: Final = msgspec.json.Decoder(SpotToken)
-_PAIR: Final = msgspec.json.Decoder(SpotPair)
-
-
-def _perp_meta(meta: _Meta, rejected: Rejections | None) -> PerpMeta:
-    perps = []
-    for position, raw in enumerate(meta.universe):
-        perp = _row(raw, _PERP, "bad_perp", rejected)
-        if perp is not None:
-            perp.position = position
-            perps.append(perp)
-    tables = (_row(raw, _MARGIN_TABLE, "bad_margin_table", rejected) for raw in meta.marginTables)
-    return PerpMeta(perps, {table[0]: table[1].marginTiers for table in tables if table is not None})
-
-
-def _spot_meta(meta: _SpotMeta, rejected: Rejections | None) -> SpotMeta:
-    tokens = (_row(raw, _TOKEN, "bad_token", rejected) for raw in meta.tokens)
-    by_index = {token.index: token for token in tokens if token is not None}
-    pairs = []
-    for raw in meta.universe:
-        pair = _row(raw, _PAIR, "bad_pair", rejected)
-        if pair is None:
-            continue
-        if all(token in by_index for token in pair.tokens):
-            pairs.append(pair)
-        else:
-            _refuse(WireRejection("unknown_token", bytes(raw)), rejected)
-    return SpotMeta(pairs, by_index)
 
 
 # --- decoding with a reason -----------------------------------------------------------------------------------------
 
 
-def _decoded(payload: bytes, decoder: "msgspec.json.Decoder[Row]", reason: str) -> Row:
+def decoded(payload: bytes, decoder: "msgspec.json.Decoder[Row]", reason: str) -> Row:
+    """A whole answer.
+
+    Raises:
+        WireRejection: with `reason`.
+    """
     try:
         return decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise WireRejection(reason, payload) from None
 
 
-def _rows(
+def each_row(
     payload: bytes,
     whole: "msgspec.json.Decoder[list[Row]]",
     single: "msgspec.json.Decoder[Row]",
@@ -536,22 +276,24 @@ def _rows(
         yield from whole.decode(payload)
         return
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raws = _decoded(payload, _RAWS, f"{reason}s")
+        raws = decoded(payload, _RAWS, f"{reason}s")
     for raw in raws:
-        row = _row(raw, single, reason, rejected)
+        row = one_row(raw, single, reason, rejected)
         if row is not None:
             yield row
 
 
-def _row(raw: Any, decoder: "msgspec.json.Decoder[Row]", reason: str, rejected: Rejections | None) -> Row | None:
+def one_row(raw: Any, decoder: "msgspec.json.Decoder[Row]", reason: str, rejected: Rejections | None) -> Row | None:
+    """One row of an answer, or None once its refusal was collected."""
     try:
         return decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        _refuse(WireRejection(reason, bytes(raw)), rejected)
+        refuse(WireRejection(reason, bytes(raw)), rejected)
         return None
 
 
-def _refuse(refusal: WireRejection, rejected: Rejections | None) -> None:
+def refuse(refusal: WireRejection, rejected: Rejections | None) -> None:
+    """Collect a refusal where the caller wants them, else raise it."""
     if rejected is None:
         raise refusal
     rejected.append(refusal)
