@@ -1,0 +1,333 @@
+"""RSI, Bollinger bands, averages and MACD of many symbols at once, in numpy.
+
+Matrices are time-major: a row is a minute, counted from the anchor of the day, a column a symbol; NaN is a minute
+without a candle, and ends a *run*. What looks back is a recursion carried from row to row within a run, or a sum over
+the last twenty rows taken in a fixed order. Every element meets the same sequence of IEEE operations whether its row
+comes alone (`advance`) or among thousands (`indicators`), so equal closes give equal bits (01 Rules).
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+RSI_PERIOD = 14
+BAND_PERIOD = 20
+EMA_PERIOD = 20
+MACD_FAST, MACD_SLOW, MACD_SIGNAL = 12, 26, 9
+NO_MOVEMENT = 1e-14
+"""TA-Lib's zero: average gain and loss that together stay below it are no movement at all, and the RSI is 0."""
+BLOCK_CELLS = 120_000
+"""Cells worked on at a time, so that a block and what is made of it stay in the processor's cache."""
+BAND_CELLS = 1
+
+GAIN, LOSS, EMA, FAST, SLOW = range(5)
+WEIGHTS = np.array([1.0, 1.0, 2 / (EMA_PERIOD + 1), 2 / (MACD_FAST + 1), 2 / (MACD_SLOW + 1)])
+"""What a new row adds to each recursion. Gain and loss are kept as 14 times their average: their ratio is the same."""
+KEEP = np.array([1 - 1 / RSI_PERIOD, 1 - 1 / RSI_PERIOD, *(1 - WEIGHTS[EMA:])])
+"""What is kept of the row before."""
+SIGNAL_WEIGHT = 2 / (MACD_SIGNAL + 1)
+
+SEED_AGE = (RSI_PERIOD, RSI_PERIOD, EMA_PERIOD - 1, MACD_SLOW - 1, MACD_SLOW - 1)
+"""Rows after the start of a run at which each recursion gets its first value; TA-Lib starts both of the MACD together."""
+SEED_ROWS = (RSI_PERIOD + 1, RSI_PERIOD + 1, EMA_PERIOD, MACD_FAST, MACD_SLOW)
+"""Closes that each first value is made of."""
+MACD_AGE = MACD_SLOW - 1
+SIGNAL_AGE = MACD_AGE + MACD_SIGNAL - 1
+"""The signal line starts here (33); MACD and histogram are given from here on too, as TA-Lib does."""
+
+
+class Lines(NamedTuple):
+    """One matrix for each indicator; NaN where its warm-up is not complete."""
+
+    rsi14: Matrix
+    bb_upper: Matrix
+    bb_middle: Matrix
+    bb_lower: Matrix
+    sma20: Matrix
+    ema20: Matrix
+    macd: Matrix
+    macd_signal: Matrix
+    macd_hist: Matrix
+
+    @classmethod
+    def empty(cls, rows: int, columns: int) -> "Lines":
+        """Room for results. The middle band is the SMA: they share one matrix."""
+        rsi, upper, middle, lower, ema, macd, signal, hist = (np.empty((rows, columns)) for _ in range(8))
+        return cls(rsi, upper, middle, lower, middle, ema, macd, signal, hist)
+
+    def rows(self, start: int, stop: int) -> "Lines":
+        """A view of some rows."""
+        return Lines(*(line[start:stop] for line in self))
+
+
+class Averages(NamedTuple):
+    """The recursions of each column after its last candle: `levels` (5, columns) and the `signal` line (columns,)."""
+
+    levels: Matrix
+    signal: Matrix
+
+    @classmethod
+    def unknown(cls, columns: int) -> "Averages":
+        """Before any candle."""
+        return cls(np.full((len(WEIGHTS), columns), np.nan), np.full(columns, np.nan))
+
+
+class Runs(NamedTuple):
+    """Unbroken runs of minutes: the row each starts at, and its column."""
+
+    start: Index
+    column: Index
+
+    @classmethod
+    def of(cls, closes: Matrix) -> "Runs":
+        """All runs of a matrix."""
+        missing = np.isnan(closes)
+        if not missing.any():
+            return cls(np.zeros(closes.shape[1], np.intp), np.arange(closes.shape[1]))
+        begins = ~missing
+        begins[1:] &= missing[:-1]
+        return cls(*np.nonzero(begins))
+
+    def reaching(self, age: int, rows: int) -> "Runs":
+        """The runs whose row `age` lies within the matrix."""
+        inside = self.start + age < rows
+        return Runs(self.start[inside], self.column[inside])
+
+    def last_rows(self, matrix: Matrix, age: int, count: int) -> Matrix:
+        """The `count` rows of each run that end at its row `age`: (count, runs)."""
+        return matrix[self.start + np.arange(age + 1 - count, age + 1)[:, None], self.column]
+
+
+class _Seeds(NamedTuple):
+    """First values of recursions, ordered by row: `place` counts through a flattened row."""
+
+    row: Index
+    place: Index
+    value: Matrix
+
+    def between(self, start: int, stop: int) -> "_Seeds":
+        """Those of some rows, counted from `start`."""
+        first, last = np.searchsorted(self.row, (start, stop))
+        return _Seeds(self.row[first:last] - start, self.place[first:last], self.value[first:last])
+
+
+def indicators(closes: Matrix, first_row: int = 0, last: Index | None = None) -> tuple[Lines, Averages]:
+    """All indicators of a matrix whose row 0 is the anchor, and the recursions after row `last` of each column.
+
+    RSI and bands of the rows before `first_row` are not worked out; they are NaN. Without `last` the recursions are
+    unknown.
+    """
+    rows, columns = closes.shape
+    lines, averages = Lines.empty(rows, columns), Averages.unknown(columns)
+    runs = Runs.of(closes)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        _follow(closes, first_row, runs, lines, averages, np.full(columns, -1) if last is None else last)
+        first_group = first_row - first_row % BAND_PERIOD
+        for line in lines[1:4]:
+            line[:first_group] = np.nan
+        for start, stop in _blocks(first_group, rows, columns * BAND_CELLS):
+            _bands(closes, start, stop, lines.rows(start, stop))
+    return lines, averages
+
+
+def last_candles(closes: Matrix) -> Index:
+    """The last row of each column that holds a close; -1 where there is none."""
+    there = ~np.isnan(closes)
+    rows = len(closes) - 1 - np.argmax(there[::-1], axis=0)
+    return np.where(there.any(axis=0), rows, -1)
+
+
+def first_level(level: int, closes: Matrix) -> Matrix:
+    """The first value of a recursion, from `SEED_ROWS` closes: their average; of gain and loss, 14 times the average."""
+    if level in (GAIN, LOSS):
+        change = closes[1:] - closes[:-1]
+        rise = np.maximum(change, 0.0)
+        return _total(rise if level == GAIN else rise - change)
+    return _total(closes) / len(closes)
+
+
+def first_signal(macd: Matrix) -> Matrix:
+    """The first value of the signal line: the simple average of nine rows of the MACD."""
+    return _total(macd) / MACD_SIGNAL
+
+
+def rsi(gain: Matrix, loss: Matrix, out: Matrix) -> None:
+    """Wilder's RSI from 14 average gains and losses; 0 without any movement, as TA-Lib has it."""
+    total = gain + loss
+    np.divide(gain, total, out=out)
+    np.multiply(out, 100.0, out=out)
+    if not total.min() >= NO_MOVEMENT * RSI_PERIOD:
+        out[total < NO_MOVEMENT * RSI_PERIOD] = 0.0
+
+
+def _total(rows: Matrix) -> Matrix:
+    """The sum of the rows, one after the other: `sum(axis=0)` adds in another order for one column than for two."""
+    total = rows[0].copy()
+    for row in rows[1:]:
+        total += row
+    return total
+
+
+def _blocks(start: int, stop: int, cells_a_row: int) -> Iterator[tuple[int, int]]:
+    """Ranges of whole groups of twenty rows, of about `BLOCK_CELLS`; the last may be ragged."""
+    step = max(BLOCK_CELLS // max(cells_a_row, 1) // BAND_PERIOD, 1) * BAND_PERIOD
+    for first in range(start, stop, step):
+        yield first, min(first + step, stop)
+
+
+def _follow(closes: Matrix, first_row: int, runs: Runs, lines: Lines, averages: Averages, last: Index) -> None:
+    """Carry the recursions through all rows: RSI, EMA and MACD."""
+    rows, columns = closes.shape
+    seeds, signal_runs = _level_seeds(closes, runs), runs.reaching(SIGNAL_AGE, rows)
+    before, signal = averages.levels.ravel(), averages.signal
+    keep, keep_signal = np.repeat(KEEP, columns), np.full(columns, 1 - SIGNAL_WEIGHT)
+    for start, stop in _blocks(0, rows, columns * len(WEIGHTS)):
+        levels, part = _new_levels(closes, start, stop), lines.rows(start, stop)
+        _carry(levels.reshape(stop - start, -1), before, keep, seeds.between(start, stop))
+        np.subtract(levels[:, FAST], levels[:, SLOW], out=part.macd)
+        np.multiply(part.macd, SIGNAL_WEIGHT, out=part.macd_signal)
+        _carry(part.macd_signal, signal, keep_signal, _signal_seeds(lines.macd, signal_runs, start, stop))
+        np.subtract(part.macd, part.macd_signal, out=part.macd_hist)
+        part.ema20[:] = levels[:, EMA]
+        if stop > first_row:
+            rsi(levels[:, GAIN], levels[:, LOSS], part.rsi14)
+        else:
+            part.rsi14[:] = np.nan
+        here = np.flatnonzero((last >= start) & (last < stop))
+        averages.levels[:, here] = levels[last[here] - start, :, here].T
+        averages.signal[here] = lines.macd_signal[last[here], here]
+        before, signal = levels[-1].ravel(), part.macd_signal[-1]
+    _hide_early_macd(lines, signal_runs)
+
+
+def _level_seeds(closes: Matrix, runs: Runs) -> _Seeds:
+    rows, columns = closes.shape
+    parts = []
+    for level, (age, count) in enumerate(zip(SEED_AGE, SEED_ROWS, strict=True)):
+        reaching = runs.reaching(age, rows)
+        value = first_level(level, reaching.last_rows(closes, age, count))
+        parts.append((reaching.start + age, reaching.column + level * columns, value))
+    row, place, value = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.argsort(row, kind="stable")
+    return _Seeds(row[order], place[order], value[order])
+
+
+def _signal_seeds(macd: Matrix, runs: Runs, start: int, stop: int) -> _Seeds:
+    row = runs.start + SIGNAL_AGE
+    here = Runs(*(each[(row >= start) & (row < stop)] for each in runs))
+    value = first_signal(here.last_rows(macd, SIGNAL_AGE, MACD_SIGNAL))
+    return _Seeds(here.start + SIGNAL_AGE - start, here.column, value)
+
+
+def _new_levels(closes: Matrix, start: int, stop: int) -> Matrix:
+    """What each row adds to the five recursions: (rows, 5, columns)."""
+    new = closes[start:stop]
+    levels = np.empty((len(new), len(WEIGHTS), new.shape[1]))
+    change = np.empty_like(new)
+    np.subtract(new[1:], new[:-1], out=change[1:])
+    np.subtract(new[0], closes[start - 1] if start else np.nan, out=change[0])
+    np.maximum(change, 0.0, out=levels[:, GAIN])
+    np.subtract(levels[:, GAIN], change, out=levels[:, LOSS])
+    for level in (EMA, FAST, SLOW):
+        np.multiply(new, WEIGHTS[level], out=levels[:, level])
+    return levels
+
+
+def _carry(rows: Matrix, before: Matrix, keep: Matrix, seeds: _Seeds) -> None:
+    """Add to each row what is kept of the row before it; where a recursion starts, put its first value instead."""
+    done = 0
+    for row in np.unique(seeds.row).tolist():
+        _carry_on(rows[done : row + 1], before, keep)
+        here = seeds.between(row, row + 1)
+        rows[row, here.place] = here.value
+        before, done = rows[row], row + 1
+    _carry_on(rows[done:], before, keep)
+
+
+def _carry_on(rows: Matrix, before: Matrix, keep: Matrix) -> None:
+    kept = np.empty_like(before)
+    for row in rows:
+        np.multiply(before, keep, out=kept)
+        np.add(row, kept, out=row)
+        before = row
+
+
+def _hide_early_macd(lines: Lines, runs: Runs) -> None:
+    """Nine rows of the MACD are there only to start the signal line."""
+    rows = runs.start + np.arange(MACD_AGE, SIGNAL_AGE)[:, None]
+    lines.macd[rows, runs.column] = np.nan
+
+
+# Twenty rows that end j rows into a group of twenty are a prefix of this group and a suffix of the one before. Sums of
+# the distance to the group's first close, which is always among the twenty, lose nothing to large numbers: a flat
+# window has exactly no width, and no error is carried from one window to the next.
+
+
+def _bands(closes: Matrix, start: int, stop: int, part: Lines) -> None:
+    """Bands of the groups that begin at rows `start` to `stop`: all groups at once, one row of each at a time."""
+    closes, rows = _whole_groups(closes, start, stop), stop - start
+    grouped = _by_group(closes)
+    origin = grouped[0, 1:]
+    total, squares = _moments(grouped[:, 1:], origin)
+    total_before, squares_before = _moments(grouped[1:, :-1], origin)
+    for j in range(1, BAND_PERIOD):
+        np.add(total[j], total[j - 1], out=total[j])
+        np.add(squares[j], squares[j - 1], out=squares[j])
+    for j in range(BAND_PERIOD - 3, -1, -1):
+        np.add(total_before[j], total_before[j + 1], out=total_before[j])
+        np.add(squares_before[j], squares_before[j + 1], out=squares_before[j])
+    total[:-1] += total_before
+    squares[:-1] += squares_before
+    middle, width = middle_and_width(total, squares, origin)
+    if rows % BAND_PERIOD:
+        columns = closes.shape[1]
+        middle, width = (each.swapaxes(0, 1).reshape(-1, columns)[:rows] for each in (middle, width))
+        out = part.bb_upper, part.bb_middle, part.bb_lower
+    else:
+        out = tuple(_by_group(line) for line in (part.bb_upper, part.bb_middle, part.bb_lower))
+    np.add(middle, width, out=out[0])
+    out[1][:] = middle
+    np.subtract(middle, width, out=out[2])
+
+
+def middle_and_width(total: Matrix, squares: Matrix, origin: Matrix) -> tuple[Matrix, Matrix]:
+    """The mean, and two population deviations, from the sums of distances to `origin` and of their squares.
+
+    The sums are used up.
+    """
+    middle = total * (1 / BAND_PERIOD)
+    total *= middle
+    squares -= total
+    np.maximum(squares, 0.0, out=squares)
+    squares *= 4 / BAND_PERIOD  # two population deviations are sqrt(4 * squared deviations / 20)
+    np.sqrt(squares, out=squares)
+    middle += origin
+    return middle, squares
+
+
+def _whole_groups(closes: Matrix, start: int, stop: int) -> Matrix:
+    """The rows of the groups from the one before `start`, made whole by unknown rows at the ends."""
+    if start and not (stop - start) % BAND_PERIOD:
+        return closes[start - BAND_PERIOD : stop]
+    groups = -(-(stop - start) // BAND_PERIOD) + 1
+    whole = np.full((groups * BAND_PERIOD, closes.shape[1]), np.nan)
+    there = closes[max(start - BAND_PERIOD, 0) : stop]
+    first = 0 if start else BAND_PERIOD
+    whole[first : first + len(there)] = there
+    return whole
+
+
+def _by_group(rows: Matrix) -> Matrix:
+    """Whole groups seen as (20, groups, columns)."""
+    return rows.reshape(-1, BAND_PERIOD, rows.shape[1]).swapaxes(0, 1)
+
+
+def _moments(closes: Matrix, origin: Matrix) -> tuple[Matrix, Matrix]:
+    distance = np.empty(closes.shape)
+    np.subtract(closes, origin, out=distance)
+    return distance, distance * distance
