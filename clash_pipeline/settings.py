@@ -163,6 +163,9 @@ class Settings(BaseSettings):
     )
     observe_every_sec: int = Field(60, ge=5, description="How often ingestion is reported to Dagster.")
     decide_every_sec: int = Field(15, ge=5, description="How often due decisions are looked for.")
+    decision_shards: int = Field(
+        1, ge=1, le=64, description="Waves an engine's due accounts are cut into, by account id; one Dagster run each."
+    )
 
     @field_validator("home")
     @classmethod
