@@ -186,12 +186,12 @@ class _MarginTable(Struct, gc=False):
 
 
 class _Meta(Struct, gc=False):
-    universe: list[msgspec.Raw]
+    universe: Annotated[list[msgspec.Raw], Meta(min_length=1)]
     marginTables: list[msgspec.Raw] = []
 
 
 class _SpotMeta(Struct, gc=False):
-    universe: list[msgspec.Raw]
+    universe: Annotated[list[msgspec.Raw], Meta(min_length=1)]
     tokens: list[msgspec.Raw]
 
 
