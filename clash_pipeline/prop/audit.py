@@ -1,0 +1,346 @@
+"""The audit: every invariant of 04 and 09 §4.3 that exists so far, on any database; each difference names its row.
+
+Reads one snapshot and changes nothing. Everything is computed again from the append-only rows, in integers.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from clash_pipeline import canonical
+from clash_pipeline.prop import accounts, fees, ledger
+from clash_pipeline.prop.accounts import Account
+from clash_pipeline.prop.ledger import EMPTY, Entry, Head, Line
+from clash_pipeline.prop.positions import Position, after_fill
+from clash_pipeline.storage.sqlite import Connection, Database, Row
+from clash_pipeline.units import usd_text
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One broken invariant: its name, the row, and what was expected and found."""
+
+    invariant: str
+    row: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an audit looked at, and what is wrong."""
+
+    accounts: int
+    groups: int
+    fills: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every invariant holds."""
+        return not self.differences
+
+
+Check = Callable[[Connection, Account], Iterator[Difference]]
+
+
+def audit(clash: Database) -> Report:
+    """Check every account, on one snapshot of the file."""
+    with clash.read() as connection:
+        ids = [row["id"] for row in connection.execute("SELECT id FROM prop_accounts ORDER BY id")]
+        found: list[Difference] = list(unowned_rows(connection))
+        for account_id in ids:
+            account = accounts.get(connection, account_id)
+            found += [difference for check in CHECKS for difference in check(connection, account)]
+        groups = connection.execute("SELECT count(*) FROM prop_ledger_groups").fetchone()[0]
+        fills = connection.execute("SELECT count(*) FROM prop_fills").fetchone()[0]
+    return Report(len(ids), groups, fills, tuple(found))
+
+
+def hash_chain(connection: Connection, account: Account) -> Iterator[Difference]:
+    """I8: the chain of groups has no hole, every hash is that of its content, and the account holds its head."""
+    head = EMPTY
+    lines = _lines(connection, account.id)
+    for row in _groups(connection, account.id):
+        where = f"prop_ledger_groups({account.id}, {row['seq']})"
+        if row["seq"] != head.seq + 1:
+            yield Difference("I8", where, f"sequence jumps from {head.seq} to {row['seq']}")
+        if row["prev_hash"] != head.hash:
+            yield Difference("I8", where, f"does not point back to the hash of group {head.seq}")
+        entry = Entry(row["kind"], row["ref_type"], row["ref_id"], row["actor"], row["reason"])
+        content = lines.get(row["seq"], [])
+        expected = ledger.next_hash(row["prev_hash"], account.id, row["seq"], entry, row["known_at"], content)
+        if row["hash"] != expected:
+            yield Difference("I8", where, f"hash {row['hash'][:12]} is not that of its content, {expected[:12]}")
+        head = Head(row["seq"], row["hash"])
+    if account.head != head:
+        where = f"prop_accounts({account.id})"
+        yield Difference("I8", where, f"ledger head is {account.head.seq}, the newest group {head.seq}")
+
+
+def balance_is_sum(connection: Connection, account: Account) -> Iterator[Difference]:
+    """I6: balance = start balance + sum of the ledger."""
+    total = sum(line.amount for lines in _lines(connection, account.id).values() for line in lines)
+    if account.balance != account.start_balance + total:
+        expected = usd_text(account.start_balance + total)
+        message = f"balance is {usd_text(account.balance)}, start and ledger make {expected}"
+        yield Difference("I6", f"prop_accounts({account.id})", message)
+
+
+def positions_are_fills(connection: Connection, account: Account) -> Iterator[Difference]:
+    """I6: every position is what its fills make; size, cost and realized after each fill included."""
+    replayed: dict[str, Position] = {}
+    held = accounts.positions(connection, account.id)
+    for row in _fills(connection, account.id):
+        where = f"prop_fills({row['id']})"
+        stored = held.get(row["symbol"])
+        if stored is None:
+            yield Difference("I6", where, f"account {account.id} has no position row for {row['symbol']}")
+            continue
+        before = replayed.get(row["symbol"]) or Position(row["symbol"], stored.kind, stored.sz_decimals)
+        try:
+            effect = after_fill(
+                before, is_buy=row["side"] == "buy", size=row["size"], price=row["price"], fee=row["fee"],
+                leverage=row["leverage"], now_ms=row["filled_at"],
+            )  # fmt: skip
+        except ValueError as error:
+            yield Difference("I6", where, str(error))
+            continue
+        replayed[row["symbol"]] = effect.position
+        computed = (effect.position.size, effect.position.cost, effect.realized)
+        if computed != (row["size_after"], row["cost_after"], row["realized"]):
+            yield Difference("I6", where, "size, cost or realized after it are not what the fills before it make")
+    for symbol, position in held.items():
+        made = replayed.get(symbol)
+        if made is None or _truth(made) != _truth(position):
+            where = f"prop_positions({account.id}, {symbol})"
+            yield Difference("I6", where, f"size {position.size}, cost {position.cost} is not what its fills make")
+
+
+def fills_add_up(connection: Connection, account: Account) -> Iterator[Difference]:
+    """Each fill is its own arithmetic: notional = price × size, fee = rate of its dated schedule, price on the tick."""
+    held = accounts.positions(connection, account.id)
+    for row in _fills(connection, account.id):
+        where, position = f"prop_fills({row['id']})", held.get(row["symbol"])
+        if position is None:
+            continue
+        grid = position.grid
+        if row["sz_decimals"] != grid.sz_decimals or row["px_decimals"] != grid.px_decimals:
+            yield Difference("I6", where, "decimals differ from those of its position")
+        if row["notional"] != grid.notional(row["price"], row["size"]):
+            yield Difference("I6", where, f"notional {usd_text(row['notional'])} is not price times size")
+        if not grid.on_tick(row["price"]):
+            yield Difference("I6", where, f"price {grid.price_text(row['price'])} is off the tick")
+        schedule = fees.at(row["filled_at"])
+        if (row["fee_schedule"], row["fee_rate"]) != (schedule.name, fees.rate(schedule, position.kind)):
+            yield Difference("I6", where, f"rate {row['fee_rate']} is not that of {schedule.name}")
+        if row["fee"] != fees.fee(row["notional"], row["fee_rate"]):
+            yield Difference("I6", where, f"fee {usd_text(row['fee'])} is not its rate of the notional")
+        if row["price_age_ms"] != row["filled_at"] - row["price_at"]:
+            yield Difference("I6", where, "the stored price age is not filled_at less price_at")
+
+
+def one_of_each(connection: Connection, account: Account) -> Iterator[Difference]:
+    """I6: one fill has one order, one action and one ledger group, and they agree."""
+    rows = connection.execute(
+        """
+        SELECT o.id AS order_id, o.symbol, o.side, o.size, o.sz_decimals, o.origin, o.account_id, o.created_at,
+               o.is_opening, f.id AS fill_id, f.symbol AS f_symbol, f.side AS f_side, f.size AS f_size,
+               f.sz_decimals AS f_decimals, f.account_id AS f_account, f.filled_at, f.ledger_seq, f.fee, f.realized,
+               a.status, a.account_id AS a_account, a.symbol AS a_symbol, a.created_at AS a_created,
+               g.kind, g.ref_type, g.ref_id
+        FROM prop_orders o
+        LEFT JOIN prop_fills f ON f.order_id = o.id
+        LEFT JOIN prop_decision_actions a ON a.id = o.action_id
+        LEFT JOIN prop_ledger_groups g ON g.account_id = f.account_id AND g.seq = f.ledger_seq
+        WHERE o.account_id = ? ORDER BY o.id
+        """,
+        (account.id,),
+    )
+    for row in rows.fetchall():
+        where = f"prop_orders({row['order_id']})"
+        if row["fill_id"] is None:
+            yield Difference("I6", where, "has no fill")
+            continue
+        order = (row["account_id"], row["symbol"], row["side"], row["size"], row["sz_decimals"], row["created_at"])
+        fill = (row["f_account"], row["f_symbol"], row["f_side"], row["f_size"], row["f_decimals"], row["filled_at"])
+        if order != fill:
+            yield Difference("I6", where, f"differs from its fill {row['fill_id']}")
+        action = ("filled", row["account_id"], row["symbol"], row["created_at"])
+        if (
+            row["origin"] == "decision"
+            and (row["status"], row["a_account"], row["a_symbol"], row["a_created"]) != action
+        ):
+            yield Difference("I6", where, "its action is missing, rejected, or of another account or symbol")
+        if (row["kind"], row["ref_type"], row["ref_id"]) != ("fill", "fill", row["fill_id"]):
+            yield Difference("I6", where, f"ledger group {row['ledger_seq']} does not belong to its fill")
+    yield from _lines_of_fills(connection, account)
+    yield from _actions(connection, account)
+
+
+def sums_agree(connection: Connection, account: Account) -> Iterator[Difference]:
+    """The ledger's realized PnL, fees and funding are what the positions say."""
+    held = accounts.positions(connection, account.id).values()
+    said = {
+        "realized": sum(position.realized for position in held),
+        "fee": -sum(position.fees for position in held),
+        "funding": sum(position.funding for position in held),
+    }
+    booked = dict.fromkeys(said, 0)
+    for lines in _lines(connection, account.id).values():
+        for line in lines:
+            booked[line.kind] = booked.get(line.kind, 0) + line.amount
+    for kind, amount in said.items():
+        if booked[kind] != amount:
+            message = f"ledger has {usd_text(booked[kind])} {kind}, the positions {usd_text(amount)}"
+            yield Difference("I6", f"prop_accounts({account.id})", message)
+
+
+def terminal_is_flat(connection: Connection, account: Account) -> Iterator[Difference]:
+    """I6: no account that has ended has an open position."""
+    if account.is_final:
+        for position in accounts.positions(connection, account.id).values():
+            if position.size:
+                where = f"prop_positions({account.id}, {position.symbol})"
+                yield Difference("I6", where, f"is open in an account that is {account.state}")
+
+
+def stored_hashes(connection: Connection, account: Account) -> Iterator[Difference]:
+    """I9 so far: the policy and every action payload hash to what is stored beside them."""
+    row = connection.execute("SELECT policy FROM prop_accounts WHERE id = ?", (account.id,)).fetchone()
+    if canonical.sha256(row["policy"].encode()) != account.policy_hash:
+        yield Difference("I9", f"prop_accounts({account.id})", "the policy does not hash to policy_hash")
+    for action in connection.execute(
+        "SELECT id, payload, payload_hash, symbol, action FROM prop_decision_actions WHERE account_id = ? ORDER BY id",
+        (account.id,),
+    ).fetchall():
+        where = f"prop_decision_actions({action['id']})"
+        if canonical.sha256(action["payload"].encode()) != action["payload_hash"]:
+            yield Difference("I9", where, "the payload does not hash to payload_hash")
+        said = json.loads(action["payload"])
+        if (said.get("symbol"), said.get("action")) != (action["symbol"], action["action"]):
+            yield Difference("I9", where, "symbol or action differ from the payload")
+
+
+def states_are_moves(connection: Connection, account: Account) -> Iterator[Difference]:
+    """The ledger's state groups lead from pending to the state the account is in."""
+    state = "pending"
+    for row in _groups(connection, account.id):
+        if row["kind"] == "state":
+            before, _, after = row["ref_type"].partition(">")
+            if before != state or after not in accounts.MOVES.get(before, ()):
+                where = f"prop_ledger_groups({account.id}, {row['seq']})"
+                yield Difference("I6", where, f"the move {row['ref_type']} does not follow from {state}")
+            state = after
+    if state != account.state:
+        yield Difference("I6", f"prop_accounts({account.id})", f"is {account.state}, its moves lead to {state}")
+
+
+def snapshots_add_up(connection: Connection, account: Account) -> Iterator[Difference]:
+    """Equity = balance + unrealized in every snapshot, and the high-water mark never falls."""
+    peak = account.start_balance
+    for row in connection.execute("SELECT * FROM prop_snapshots WHERE account_id = ? ORDER BY t", (account.id,)):
+        where = f"prop_snapshots({account.id}, {row['t']})"
+        marks = json.loads(row["marks"])
+        if row["equity"] != row["balance"] + row["unrealized"]:
+            yield Difference("I6", where, "equity is not balance plus unrealized")
+        if row["unrealized"] != sum(mark["unrealized"] for mark in marks) or row["positions"] != len(marks):
+            yield Difference("I6", where, "unrealized is not the sum of its marks")
+        if row["high_water_mark"] != max(peak, row["equity"]):
+            yield Difference(
+                "I6", where, f"high-water mark {usd_text(row['high_water_mark'])} is not the highest equity"
+            )
+        peak = max(peak, row["high_water_mark"])
+    if account.high_water_mark != peak:
+        message = f"high-water mark {usd_text(account.high_water_mark)} is not {usd_text(peak)}"
+        yield Difference("I6", f"prop_accounts({account.id})", message)
+
+
+CHECKS: tuple[Check, ...] = (
+    hash_chain,
+    balance_is_sum,
+    positions_are_fills,
+    fills_add_up,
+    one_of_each,
+    sums_agree,
+    terminal_is_flat,
+    stored_hashes,
+    states_are_moves,
+    snapshots_add_up,
+)
+
+
+def unowned_rows(connection: Connection) -> Iterator[Difference]:
+    """Rows whose owner is gone or another: lines without a group, fills without an order."""
+    for row in connection.execute(
+        """
+        SELECT l.account_id, l.seq, l.line FROM prop_ledger l
+        LEFT JOIN prop_ledger_groups g ON g.account_id = l.account_id AND g.seq = l.seq WHERE g.seq IS NULL
+        """
+    ):
+        yield Difference("I8", f"prop_ledger({row['account_id']}, {row['seq']}, {row['line']})", "has no group")
+    for row in connection.execute(
+        """
+        SELECT f.id FROM prop_fills f LEFT JOIN prop_orders o ON o.id = f.order_id AND o.account_id = f.account_id
+        WHERE o.id IS NULL
+        """
+    ):
+        yield Difference("I6", f"prop_fills({row['id']})", "has no order of its account")
+
+
+def _lines_of_fills(connection: Connection, account: Account) -> Iterator[Difference]:
+    """Each fill's group books exactly its realized profit and its fee."""
+    lines = _lines(connection, account.id)
+    for row in _fills(connection, account.id):
+        expected = [Line("fee", row["symbol"], -row["fee"])]
+        if not row["is_opening"]:
+            expected.insert(0, Line("realized", row["symbol"], row["realized"]))
+        if lines.get(row["ledger_seq"], []) != expected:
+            where = f"prop_fills({row['id']})"
+            yield Difference("I6", where, f"ledger group {row['ledger_seq']} does not book its fee and profit")
+    owners = {row["ledger_seq"] for row in _fills(connection, account.id)}
+    for group in _groups(connection, account.id):
+        if group["kind"] == "fill" and group["seq"] not in owners:
+            yield Difference("I6", f"prop_ledger_groups({account.id}, {group['seq']})", "has no fill")
+
+
+def _actions(connection: Connection, account: Account) -> Iterator[Difference]:
+    """A filled action has its orders, a rejected one none."""
+    for row in connection.execute(
+        """
+        SELECT a.id, a.status, count(o.id) AS orders FROM prop_decision_actions a
+        LEFT JOIN prop_orders o ON o.action_id = a.id WHERE a.account_id = ? GROUP BY a.id ORDER BY a.id
+        """,
+        (account.id,),
+    ).fetchall():
+        if (row["status"] == "filled") != (row["orders"] > 0):
+            where = f"prop_decision_actions({row['id']})"
+            yield Difference("I6", where, f"is {row['status']} and has {row['orders']} orders")
+
+
+def _truth(position: Position) -> tuple[object, ...]:
+    return (position.size, position.cost, position.realized, position.fees, position.fills, position.opened_at)
+
+
+def _groups(connection: Connection, account_id: int) -> list[Row]:
+    return connection.execute(
+        "SELECT * FROM prop_ledger_groups WHERE account_id = ? ORDER BY seq", (account_id,)
+    ).fetchall()
+
+
+def _lines(connection: Connection, account_id: int) -> dict[int, list[Line]]:
+    found: dict[int, list[Line]] = {}
+    for row in connection.execute(
+        "SELECT seq, kind, symbol, amount FROM prop_ledger WHERE account_id = ? ORDER BY seq, line", (account_id,)
+    ):
+        found.setdefault(row["seq"], []).append(Line(row["kind"], row["symbol"], row["amount"]))
+    return found
+
+
+def _fills(connection: Connection, account_id: int) -> list[Row]:
+    return connection.execute(
+        """
+        SELECT f.*, o.leverage, o.is_opening FROM prop_fills f JOIN prop_orders o ON o.id = f.order_id
+        WHERE f.account_id = ? ORDER BY f.id
+        """,
+        (account_id,),
+    ).fetchall()
