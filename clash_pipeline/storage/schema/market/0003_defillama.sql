@@ -7,13 +7,14 @@ CREATE TABLE defillama_capital_base (
   scope       TEXT NOT NULL CHECK (scope IN ('global', 'chain', 'protocol', 'stablecoin')),
   subject     TEXT NOT NULL,
   t           INTEGER NOT NULL,
-  tvl_usd REAL,
-  mcap_usd REAL,                                -- price times supply
-  circulating_usd REAL,                         -- stablecoins in USD: of the coin, on the chain, or in all
+  tvl_usd     REAL,
+  mcap_usd    REAL,                              -- price times supply
+  circulating_usd REAL,                          -- stablecoins in USD: of the coin, on the chain, or in all
   missing_reason TEXT,
   known_at    INTEGER NOT NULL,
   PRIMARY KEY (scope, subject, t)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX defillama_capital_base_t ON defillama_capital_base (t);
 
 CREATE TABLE defillama_capital_base_versions (
   scope TEXT NOT NULL, subject TEXT NOT NULL, t INTEGER NOT NULL,
@@ -46,6 +47,7 @@ CREATE TABLE defillama_capital_flows (
   known_at    INTEGER NOT NULL,
   PRIMARY KEY (scope, subject, t)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX defillama_capital_flows_t ON defillama_capital_flows (t);
 
 CREATE TABLE defillama_capital_flows_versions (
   scope TEXT NOT NULL, subject TEXT NOT NULL, t INTEGER NOT NULL,
@@ -61,8 +63,7 @@ WHEN old.known_at <> new.known_at
 BEGIN
   INSERT OR REPLACE INTO defillama_capital_flows_versions
   VALUES (old.scope, old.subject, old.t, old.change_1h_pct, old.change_1d_pct, old.change_7d_pct, old.flow_1d_usd,
-          old.flow_7d_usd,
-          old.missing_reason, old.known_at, new.known_at);
+          old.flow_7d_usd, old.missing_reason, old.known_at, new.known_at);
 END;
 
 -- What a subject earns and turns over in 24 h.
@@ -82,6 +83,7 @@ CREATE TABLE defillama_economic_throughput (
   known_at    INTEGER NOT NULL,
   PRIMARY KEY (scope, subject, t)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX defillama_economic_throughput_t ON defillama_economic_throughput (t);
 
 CREATE TABLE defillama_economic_throughput_versions (
   scope TEXT NOT NULL, subject TEXT NOT NULL, t INTEGER NOT NULL,
@@ -97,7 +99,7 @@ CREATE TRIGGER defillama_economic_throughput_keep_version BEFORE UPDATE ON defil
 WHEN old.known_at <> new.known_at
 BEGIN
   INSERT OR REPLACE INTO defillama_economic_throughput_versions
-  VALUES (old.scope, old.subject, old.t, old.dex_volume_24h_usd, old.dex_volume_change_1d_pct, old.fees_24h_usd, old.fees_change_1d_pct,
-          old.revenue_24h_usd, old.revenue_change_1d_pct, old.open_interest_usd, old.open_interest_change_1d_pct,
+  VALUES (old.scope, old.subject, old.t, old.dex_volume_24h_usd, old.dex_volume_change_1d_pct, old.fees_24h_usd,
+          old.fees_change_1d_pct, old.revenue_24h_usd, old.revenue_change_1d_pct, old.open_interest_usd, old.open_interest_change_1d_pct,
           old.missing_reason, old.known_at, new.known_at);
 END;
