@@ -20,6 +20,7 @@ from clash_pipeline.market.hyperliquid.wire import (
     Banner,
     CandleFrames,
     Message,
+    Pong,
     SubscriptionResponse,
     VenueError,
     WireRejection,
@@ -145,6 +146,8 @@ class CandleStream:
         self.counts = Counts()
         self.skew = SkewEstimate()
         self.is_open = False
+        self.pongs = 0
+        """Answers to our pings on this connection."""
         self._tracks: dict[str, _Track] = {}
         self._asked: dict[str | None, int] = {}
         self._mids: dict[str, float] = {}
@@ -205,6 +208,7 @@ class CandleStream:
     def opened(self, now_ms: int) -> None:
         """A connection stands: subscribe to everything."""
         self.is_open = True
+        self.pongs = 0
         self._last_message = self._last_ping = now_ms
         self._asked.clear()
         for symbol in (None, *self._tracks):
@@ -425,6 +429,8 @@ class CandleStream:
                 self._acknowledged(coin if kind == "candle" else None, now_ms, was_alive=False)
             case VenueError():
                 self._complaint(message, now_ms)
+            case Pong():
+                self.pongs += 1
             case Banner():
                 pass
 

@@ -43,6 +43,9 @@ CREATE TABLE hyperliquid_candles (
   PRIMARY KEY (symbol, interval, t)
 ) STRICT, WITHOUT ROWID;
 
+-- Closed minutes that nothing has proven yet: what repair has to ask for.
+CREATE INDEX hyperliquid_candles_unproven ON hyperliquid_candles (interval, symbol, t) WHERE final = 0;
+
 -- What a corrected row said before, for reads `as_of` a time between the two.
 CREATE TABLE hyperliquid_candle_versions (
   symbol        TEXT NOT NULL,
