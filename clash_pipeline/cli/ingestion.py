@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clash_pipeline.cli.output import Exit, print_json, table
+from clash_pipeline.cli.output import Exit, one_line_errors, print_json, table
 
 if TYPE_CHECKING:
     from clash_pipeline.market.health import ChannelHealth
@@ -20,6 +20,7 @@ ERROR_SHOWN = 110
 
 
 @app.command()
+@one_line_errors
 def status(as_json: JsonOption = False) -> None:
     """Show every source and channel.
 
@@ -37,6 +38,7 @@ def status(as_json: JsonOption = False) -> None:
 
 
 @app.command()
+@one_line_errors
 def check() -> None:
     """Exit 0 when every channel is healthy; else name each bad one, with value and limit, and exit 1."""
     from clash_pipeline.market import health
