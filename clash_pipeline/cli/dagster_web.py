@@ -1,0 +1,119 @@
+"""A small client of the Dagster web server: launch a backfill or a job, and wait for its end."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import httpx
+
+REPOSITORY = {"repositoryLocationName": "clash", "repositoryName": "__repository__"}
+POLL_SEC = 0.5
+ENDED = frozenset({"SUCCESS", "FAILURE", "CANCELED", "COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED"})
+GOOD = frozenset({"SUCCESS", "COMPLETED_SUCCESS", "COMPLETED"})
+
+BACKFILL = """
+mutation Backfill($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+    ... on UnauthorizedError { message }
+    ... on PartitionKeysNotFoundError { message }
+  }
+}
+"""
+BACKFILL_STATUS = """
+query Status($id: String!) {
+  partitionBackfillOrError(backfillId: $id) { __typename ... on PartitionBackfill { status error { message } } }
+}
+"""
+LAUNCH = """
+mutation Launch($parameters: ExecutionParams!) {
+  launchRun(executionParams: $parameters) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+  }
+}
+"""
+RUN_STATUS = "query Status($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status } } }"
+READY = "{ workspaceOrError { __typename ... on Workspace { locationEntries { loadStatus } } } }"
+
+
+class DagsterError(RuntimeError):
+    """Dagster refused, failed, or did not finish in time; one line."""
+
+
+class DagsterWeb:
+    """The GraphQL door of one web server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = httpx.Client(base_url=url, timeout=30)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def is_ready(self) -> bool:
+        """Whether the server answers and has loaded the code location."""
+        try:
+            entries = self._ask(READY, {})["workspaceOrError"].get("locationEntries", [])
+        except (httpx.HTTPError, DagsterError):
+            return False
+        return bool(entries) and all(entry["loadStatus"] == "LOADED" for entry in entries)
+
+    def backfill(self, assets: Sequence[str], partitions: Sequence[str], title: str) -> str:
+        """Launch a backfill of some assets over some partitions; returns its id."""
+        keys = [{"path": [asset]} for asset in assets]
+        parameters = {"assetSelection": keys, "partitionNames": list(partitions), "title": title}
+        answer = self._ask(BACKFILL, {"parameters": parameters})["launchPartitionBackfill"]
+        return str(self._given(answer, "backfillId"))
+
+    def launch(self, job: str, tags: Mapping[str, str] | None = None) -> str:
+        """Launch a job with its default configuration; returns the run id."""
+        listed = [{"key": key, "value": value} for key, value in (tags or {}).items()]
+        parameters = {"selector": {**REPOSITORY, "jobName": job}, "executionMetadata": {"tags": listed}}
+        answer = self._ask(LAUNCH, {"parameters": parameters})["launchRun"]
+        return str(self._given(answer, "run")["runId"])
+
+    def wait_for_backfill(self, backfill_id: str, within_sec: float) -> None:
+        """Wait for its end.
+
+        Raises:
+            DagsterError: it failed, or took longer.
+        """
+
+        def status() -> str:
+            found = self._ask(BACKFILL_STATUS, {"id": backfill_id})["partitionBackfillOrError"]
+            return str(found.get("status", found["__typename"]))
+
+        self._wait(f"backfill {backfill_id}", status, within_sec)
+
+    def wait_for_run(self, run_id: str, within_sec: float) -> None:
+        """Wait for its end; raises as `wait_for_backfill`."""
+        what = f"run {run_id}"
+        self._wait(what, lambda: str(self._ask(RUN_STATUS, {"id": run_id})["runOrError"]["status"]), within_sec)
+
+    def _wait(self, what: str, status: Callable[[], str], within_sec: float) -> None:
+        deadline = time.monotonic() + within_sec
+        while (found := status()) not in ENDED:
+            if time.monotonic() > deadline:
+                raise DagsterError(f"{what} is still {found} after {within_sec:g} s")
+            time.sleep(POLL_SEC)
+        if found not in GOOD:
+            raise DagsterError(f"{what} ended as {found}")
+
+    def _ask(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        response = self._client.post("/graphql", json={"query": query, "variables": dict(variables)})
+        body = response.json()
+        if body.get("errors"):
+            raise DagsterError(str(body["errors"][0].get("message", "unknown GraphQL error")).splitlines()[0])
+        return dict(body["data"])
+
+    def _given(self, answer: Mapping[str, Any], field: str) -> Any:
+        if field not in answer:
+            detail = answer.get("message") or answer.get("errors") or answer["__typename"]
+            raise DagsterError(str(detail).splitlines()[0])
+        return answer[field]
