@@ -53,22 +53,31 @@ class Protocol(NamedTuple):
 
 
 class Stablecoin(NamedTuple):
-    """A stablecoin's supply now, a day and a week ago, in units of its peg worth `unit_usd` each."""
+    """A stablecoin's supply now, a day and a week ago, in units of its peg worth `unit_usd` each.
+
+    `subject` is its symbol; of several coins with one symbol, all but the oldest add their id.
+    """
 
     coin_id: str
-    symbol: str
+    subject: str
     circulating: float | None
     previous_day: float | None
     previous_week: float | None
     price_usd: float | None
     unit_usd: float | None
 
+    @property
+    def circulating_usd(self) -> float | None:
+        """The supply in USD, where both are known."""
+        return None if self.circulating is None or self.unit_usd is None else self.circulating * self.unit_usd
+
 
 class Stablecoins(NamedTuple):
-    """All stablecoins, and what circulates on each chain, every peg counted, in USD."""
+    """Stablecoins, what circulates on each chain, every peg counted, and in all, in USD."""
 
     coins: tuple[Stablecoin, ...]
     chains: tuple[Chain, ...]
+    total_usd: float | None
 
 
 class Turnover(NamedTuple):
@@ -112,7 +121,9 @@ def stablecoins(raw: object) -> tuple[Stablecoins, tuple[Refused, ...]]:
     found = _object(raw)
     coins = _list(found.get("peggedAssets"), _stablecoin, "stablecoin_form")
     held = _list(found.get("chains") or [], _chain_supply, "stablecoin_chain_form")
-    return Stablecoins(coins.items, held.items), (*coins.refused, *held.refused)
+    supplies = [supply for coin in coins.items if (supply := coin.circulating_usd) is not None]
+    total = sum(supplies) if supplies else None
+    return Stablecoins(_named(coins.items), held.items, total), (*coins.refused, *held.refused)
 
 
 def overview(raw: object, *, may_be_negative: bool = False) -> tuple[Overview, tuple[Refused, ...]]:
@@ -202,13 +213,23 @@ def _stablecoin(raw: Mapping[str, Any]) -> Stablecoin:
     price = _amount(raw.get("price"), "stablecoin_price")
     return Stablecoin(
         coin_id=words(_digits(raw.get("id")), "stablecoin_id", max_bytes=20, at_most=20),
-        symbol=words(raw.get("symbol"), "stablecoin_symbol", max_bytes=SYMBOL_BYTES),
+        subject=words(raw.get("symbol"), "stablecoin_symbol", max_bytes=SYMBOL_BYTES),
         circulating=_pegged(raw.get("circulating"), peg),
         previous_day=_pegged(raw.get("circulatingPrevDay"), peg),
         previous_week=_pegged(raw.get("circulatingPrevWeek"), peg),
         price_usd=price,
         unit_usd=1.0 if peg == "peggedUSD" else price,
     )
+
+
+def _named(coins: tuple[Stablecoin, ...]) -> tuple[Stablecoin, ...]:
+    taken: set[str] = set()
+    named: list[Stablecoin] = []
+    for coin in sorted(coins, key=lambda coin: (len(coin.coin_id), coin.coin_id)):
+        is_taken = coin.subject in taken
+        taken.add(coin.subject)
+        named.append(coin._replace(subject=f"{coin.subject}#{coin.coin_id}") if is_taken else coin)
+    return tuple(named)
 
 
 def _digits(value: object) -> object:

@@ -100,6 +100,6 @@ WHEN old.known_at <> new.known_at
 BEGIN
   INSERT OR REPLACE INTO defillama_economic_throughput_versions
   VALUES (old.scope, old.subject, old.t, old.dex_volume_24h_usd, old.dex_volume_change_1d_pct, old.fees_24h_usd,
-          old.fees_change_1d_pct, old.revenue_24h_usd, old.revenue_change_1d_pct, old.open_interest_usd, old.open_interest_change_1d_pct,
-          old.missing_reason, old.known_at, new.known_at);
+          old.fees_change_1d_pct, old.revenue_24h_usd, old.revenue_change_1d_pct, old.open_interest_usd,
+          old.open_interest_change_1d_pct, old.missing_reason, old.known_at, new.known_at);
 END;
