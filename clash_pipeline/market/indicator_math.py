@@ -12,18 +12,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from clash_pipeline.market.bollinger import PERIOD as BAND_PERIOD
+from clash_pipeline.market.bollinger import bands, last_band
+
 Matrix = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 RSI_PERIOD = 14
-BAND_PERIOD = 20
 EMA_PERIOD = 20
 MACD_FAST, MACD_SLOW, MACD_SIGNAL = 12, 26, 9
 NO_MOVEMENT = 1e-14
 """TA-Lib's zero: average gain and loss that together stay below it are no movement at all, and the RSI is 0."""
 BLOCK_CELLS = 120_000
 """Cells worked on at a time, so that a block and what is made of it stay in the processor's cache."""
-BAND_CELLS = 1
 
 GAIN, LOSS, EMA, FAST, SLOW = range(5)
 WEIGHTS = np.array([1.0, 1.0, 2 / (EMA_PERIOD + 1), 2 / (MACD_FAST + 1), 2 / (MACD_SLOW + 1)])
@@ -33,7 +34,7 @@ KEEP = np.array([1 - 1 / RSI_PERIOD, 1 - 1 / RSI_PERIOD, *(1 - WEIGHTS[EMA:])])
 SIGNAL_WEIGHT = 2 / (MACD_SIGNAL + 1)
 
 SEED_AGE = (RSI_PERIOD, RSI_PERIOD, EMA_PERIOD - 1, MACD_SLOW - 1, MACD_SLOW - 1)
-"""Rows after the start of a run at which each recursion gets its first value; TA-Lib starts both of the MACD together."""
+"""Rows after the start of a run where each recursion gets its first value; TA-Lib starts both of the MACD together."""
 SEED_ROWS = (RSI_PERIOD + 1, RSI_PERIOD + 1, EMA_PERIOD, MACD_FAST, MACD_SLOW)
 """Closes that each first value is made of."""
 MACD_AGE = MACD_SLOW - 1
@@ -100,7 +101,8 @@ class Runs(NamedTuple):
 
     def last_rows(self, matrix: Matrix, age: int, count: int) -> Matrix:
         """The `count` rows of each run that end at its row `age`: (count, runs)."""
-        return matrix[self.start + np.arange(age + 1 - count, age + 1)[:, None], self.column]
+        rows: Matrix = matrix[self.start + np.arange(age + 1 - count, age + 1)[:, None], self.column]
+        return rows
 
 
 class _Seeds(NamedTuple):
@@ -130,9 +132,33 @@ def indicators(closes: Matrix, first_row: int = 0, last: Index | None = None) ->
         first_group = first_row - first_row % BAND_PERIOD
         for line in lines[1:4]:
             line[:first_group] = np.nan
-        for start, stop in _blocks(first_group, rows, columns * BAND_CELLS):
-            _bands(closes, start, stop, lines.rows(start, stop))
+        for start, stop in _blocks(first_group, rows, columns):
+            part = lines.rows(start, stop)
+            bands(closes, start, stop, part.bb_upper, part.bb_middle, part.bb_lower)
     return lines, averages
+
+
+def advance(window: Matrix, row: int, averages: Averages) -> tuple[Lines, Averages]:
+    """One more row of columns that have all of their warm-up: its indicators, and the recursions after it.
+
+    `window` holds the last twenty closes, that of `row` included; the results have a value for each column.
+    """
+    close, change = window[-1], window[-1] - window[-2]
+    levels = close * WEIGHTS[:, None]
+    np.maximum(change, 0.0, out=levels[GAIN])
+    np.subtract(levels[GAIN], change, out=levels[LOSS])
+    levels += averages.levels * KEEP[:, None]
+    macd = levels[FAST] - levels[SLOW]
+    signal = macd * SIGNAL_WEIGHT
+    signal += averages.signal * (1 - SIGNAL_WEIGHT)
+    strength = np.empty_like(close)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        _rsi(levels[GAIN], levels[LOSS], strength)
+    middle, width = last_band(window, row)
+    lines = Lines(
+        strength, middle + width, middle, middle - width, middle, levels[EMA], macd, signal, macd - signal
+    )  # fmt: skip
+    return lines, Averages(levels, signal)
 
 
 def last_candles(closes: Matrix) -> Index:
@@ -142,21 +168,22 @@ def last_candles(closes: Matrix) -> Index:
     return np.where(there.any(axis=0), rows, -1)
 
 
-def first_level(level: int, closes: Matrix) -> Matrix:
-    """The first value of a recursion, from `SEED_ROWS` closes: their average; of gain and loss, 14 times the average."""
+def _first_level(level: int, closes: Matrix) -> Matrix:
+    """The first value of a recursion from its closes: their average; for gain and loss, 14 times the average."""
     if level in (GAIN, LOSS):
         change = closes[1:] - closes[:-1]
         rise = np.maximum(change, 0.0)
         return _total(rise if level == GAIN else rise - change)
-    return _total(closes) / len(closes)
+    average: Matrix = _total(closes) / len(closes)
+    return average
 
 
-def first_signal(macd: Matrix) -> Matrix:
+def _first_signal(macd: Matrix) -> Matrix:
     """The first value of the signal line: the simple average of nine rows of the MACD."""
     return _total(macd) / MACD_SIGNAL
 
 
-def rsi(gain: Matrix, loss: Matrix, out: Matrix) -> None:
+def _rsi(gain: Matrix, loss: Matrix, out: Matrix) -> None:
     """Wilder's RSI from 14 average gains and losses; 0 without any movement, as TA-Lib has it."""
     total = gain + loss
     np.divide(gain, total, out=out)
@@ -195,7 +222,7 @@ def _follow(closes: Matrix, first_row: int, runs: Runs, lines: Lines, averages: 
         np.subtract(part.macd, part.macd_signal, out=part.macd_hist)
         part.ema20[:] = levels[:, EMA]
         if stop > first_row:
-            rsi(levels[:, GAIN], levels[:, LOSS], part.rsi14)
+            _rsi(levels[:, GAIN], levels[:, LOSS], part.rsi14)
         else:
             part.rsi14[:] = np.nan
         here = np.flatnonzero((last >= start) & (last < stop))
@@ -210,7 +237,7 @@ def _level_seeds(closes: Matrix, runs: Runs) -> _Seeds:
     parts = []
     for level, (age, count) in enumerate(zip(SEED_AGE, SEED_ROWS, strict=True)):
         reaching = runs.reaching(age, rows)
-        value = first_level(level, reaching.last_rows(closes, age, count))
+        value = _first_level(level, reaching.last_rows(closes, age, count))
         parts.append((reaching.start + age, reaching.column + level * columns, value))
     row, place, value = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(row, kind="stable")
@@ -220,7 +247,7 @@ def _level_seeds(closes: Matrix, runs: Runs) -> _Seeds:
 def _signal_seeds(macd: Matrix, runs: Runs, start: int, stop: int) -> _Seeds:
     row = runs.start + SIGNAL_AGE
     here = Runs(*(each[(row >= start) & (row < stop)] for each in runs))
-    value = first_signal(here.last_rows(macd, SIGNAL_AGE, MACD_SIGNAL))
+    value = _first_signal(here.last_rows(macd, SIGNAL_AGE, MACD_SIGNAL))
     return _Seeds(here.start + SIGNAL_AGE - start, here.column, value)
 
 
@@ -261,73 +288,3 @@ def _hide_early_macd(lines: Lines, runs: Runs) -> None:
     """Nine rows of the MACD are there only to start the signal line."""
     rows = runs.start + np.arange(MACD_AGE, SIGNAL_AGE)[:, None]
     lines.macd[rows, runs.column] = np.nan
-
-
-# Twenty rows that end j rows into a group of twenty are a prefix of this group and a suffix of the one before. Sums of
-# the distance to the group's first close, which is always among the twenty, lose nothing to large numbers: a flat
-# window has exactly no width, and no error is carried from one window to the next.
-
-
-def _bands(closes: Matrix, start: int, stop: int, part: Lines) -> None:
-    """Bands of the groups that begin at rows `start` to `stop`: all groups at once, one row of each at a time."""
-    closes, rows = _whole_groups(closes, start, stop), stop - start
-    grouped = _by_group(closes)
-    origin = grouped[0, 1:]
-    total, squares = _moments(grouped[:, 1:], origin)
-    total_before, squares_before = _moments(grouped[1:, :-1], origin)
-    for j in range(1, BAND_PERIOD):
-        np.add(total[j], total[j - 1], out=total[j])
-        np.add(squares[j], squares[j - 1], out=squares[j])
-    for j in range(BAND_PERIOD - 3, -1, -1):
-        np.add(total_before[j], total_before[j + 1], out=total_before[j])
-        np.add(squares_before[j], squares_before[j + 1], out=squares_before[j])
-    total[:-1] += total_before
-    squares[:-1] += squares_before
-    middle, width = middle_and_width(total, squares, origin)
-    if rows % BAND_PERIOD:
-        columns = closes.shape[1]
-        middle, width = (each.swapaxes(0, 1).reshape(-1, columns)[:rows] for each in (middle, width))
-        out = part.bb_upper, part.bb_middle, part.bb_lower
-    else:
-        out = tuple(_by_group(line) for line in (part.bb_upper, part.bb_middle, part.bb_lower))
-    np.add(middle, width, out=out[0])
-    out[1][:] = middle
-    np.subtract(middle, width, out=out[2])
-
-
-def middle_and_width(total: Matrix, squares: Matrix, origin: Matrix) -> tuple[Matrix, Matrix]:
-    """The mean, and two population deviations, from the sums of distances to `origin` and of their squares.
-
-    The sums are used up.
-    """
-    middle = total * (1 / BAND_PERIOD)
-    total *= middle
-    squares -= total
-    np.maximum(squares, 0.0, out=squares)
-    squares *= 4 / BAND_PERIOD  # two population deviations are sqrt(4 * squared deviations / 20)
-    np.sqrt(squares, out=squares)
-    middle += origin
-    return middle, squares
-
-
-def _whole_groups(closes: Matrix, start: int, stop: int) -> Matrix:
-    """The rows of the groups from the one before `start`, made whole by unknown rows at the ends."""
-    if start and not (stop - start) % BAND_PERIOD:
-        return closes[start - BAND_PERIOD : stop]
-    groups = -(-(stop - start) // BAND_PERIOD) + 1
-    whole = np.full((groups * BAND_PERIOD, closes.shape[1]), np.nan)
-    there = closes[max(start - BAND_PERIOD, 0) : stop]
-    first = 0 if start else BAND_PERIOD
-    whole[first : first + len(there)] = there
-    return whole
-
-
-def _by_group(rows: Matrix) -> Matrix:
-    """Whole groups seen as (20, groups, columns)."""
-    return rows.reshape(-1, BAND_PERIOD, rows.shape[1]).swapaxes(0, 1)
-
-
-def _moments(closes: Matrix, origin: Matrix) -> tuple[Matrix, Matrix]:
-    distance = np.empty(closes.shape)
-    np.subtract(closes, origin, out=distance)
-    return distance, distance * distance
