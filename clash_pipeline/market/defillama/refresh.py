@@ -28,7 +28,7 @@ FOLLOWED_MS = 2 * DAY_MS
 """A subject that falls out of the largest keeps its rows this long, so that a place on the edge leaves no holes."""
 
 
-async def refresh(
+async def refresh_all(
     market: Database,
     client: DefiLlamaClient,
     clock: Clock,
