@@ -13,7 +13,9 @@ from clash_pipeline.storage.sqlite import Database
 
 if TYPE_CHECKING:
     from clash_pipeline.archive.stores import ArtifactStore
+    from clash_pipeline.market.defillama.client import DefiLlamaClient
     from clash_pipeline.market.hyperliquid.rest import HyperliquidRest
+    from clash_pipeline.market.polymarket.client import PolymarketClient
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,26 @@ class Services:
         async with httpx.AsyncClient() as client:
             http = VenueHttp("hyperliquid", client, **self._limits())
             yield HyperliquidRest(http, budget, str(self.settings.hyperliquid_url), self.clock)
+
+    @asynccontextmanager
+    async def polymarket(self) -> AsyncIterator["PolymarketClient"]:
+        """A client of Gamma and the CLOB."""
+        import httpx
+
+        from clash_pipeline.market.polymarket.client import PolymarketClient
+
+        async with httpx.AsyncClient() as connections:
+            yield PolymarketClient.from_settings(self.settings, connections)
+
+    @asynccontextmanager
+    async def defillama(self) -> AsyncIterator["DefiLlamaClient"]:
+        """A client of DefiLlama's free interfaces."""
+        import httpx
+
+        from clash_pipeline.market.defillama.client import DefiLlamaClient
+
+        async with httpx.AsyncClient() as connections:
+            yield DefiLlamaClient.from_settings(self.settings, connections)
 
     def _limits(self) -> dict[str, float | int]:
         return {"timeout_sec": self.settings.http_timeout_sec, "max_bytes": self.settings.http_max_bytes}
