@@ -34,12 +34,14 @@ CREATE TABLE ingestion_rejections (
 CREATE TABLE archived_partitions (
   table_name   TEXT NOT NULL,
   day          INTEGER NOT NULL,
-  content_hash TEXT NOT NULL,
+  content_hash TEXT NOT NULL,                    -- of the rows, whatever file holds them
   object_key   TEXT NOT NULL,
+  object_sha256 TEXT NOT NULL,
   row_count    INTEGER NOT NULL,
   size_bytes   INTEGER NOT NULL,
   archived_at  INTEGER NOT NULL,
-  verified_at  INTEGER,
+  verified_at  INTEGER,                          -- last read back and found equal; NULL: not, or no longer
+  prune_started_at INTEGER,                      -- from here on the hot table may lack rows of this day
   pruned_at    INTEGER,
   restored_at  INTEGER,
   pinned_until INTEGER,
