@@ -104,9 +104,10 @@ async def refresh(
 def from_wire(perps: answers.PerpMeta, spots: answers.SpotMeta, places: Taxonomy | None = None) -> list[Asset]:
     """The venue's registries as assets, perps first, each in the venue's order."""
     known = places or taxonomy()
+    bases = {spots.tokens[pair.tokens[0]].name for pair in spots.pairs}
     return [
         *(_perp(perps, perp, known) for perp in perps.perps),
-        *(_spot(spots, pair, known) for pair in spots.pairs),
+        *(_spot(spots, pair, known, bases) for pair in spots.pairs),
     ]
 
 
@@ -180,11 +181,11 @@ def _perp(meta: answers.PerpMeta, perp: answers.Perp, known: Taxonomy) -> Asset:
     )
 
 
-def _spot(meta: answers.SpotMeta, pair: answers.SpotPair, known: Taxonomy) -> Asset:
+def _spot(meta: answers.SpotMeta, pair: answers.SpotPair, known: Taxonomy, bases: set[str]) -> Asset:
     base, quote = (meta.tokens[index] for index in pair.tokens)
     return Asset(
         symbol=pair.symbol,
-        display_name=_spot_name(known.same_as.get(base.name, base.name).removeprefix("k"), quote.name),
+        display_name=_spot_name(_plain_name(base.name, known, bases), quote.name),
         kind="spot",
         venue_index=answers.SPOT_ID_BASE + pair.index,
         sz_decimals=base.szDecimals,
@@ -197,6 +198,12 @@ def _spot(meta: answers.SpotMeta, pair: answers.SpotPair, known: Taxonomy) -> As
         channels=CANDLE_CHANNELS,
         **_placed(known.spot_token(base.name)),
     )
+
+
+def _plain_name(token: str, known: Taxonomy, bases: set[str]) -> str:
+    """UBTC is shown as BTC, unless another token of the spot market already has that name (as PUMP does)."""
+    coin = known.same_as.get(token, token).removeprefix("k")
+    return token if coin in bases else coin
 
 
 def _spot_name(base: str, quote: str) -> str:
