@@ -1,7 +1,7 @@
 """A small client of the Dagster web server: launch a backfill or a job, and wait for its end."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -78,32 +78,31 @@ class DagsterWeb:
         answer = self._ask(LAUNCH, {"parameters": parameters})["launchRun"]
         return str(self._given(answer, "run")["runId"])
 
-    def wait_for_backfill(self, backfill_id: str, within_sec: float) -> None:
-        """Wait for its end.
+    def backfill_ended(self, backfill_id: str) -> bool:
+        """Whether it has ended well by now.
+
+        Raises:
+            DagsterError: it failed.
+        """
+        found = self._ask(BACKFILL_STATUS, {"id": backfill_id})["partitionBackfillOrError"]
+        return _ended_well(f"backfill {backfill_id}", str(found.get("status", found["__typename"])))
+
+    def run_ended(self, run_id: str) -> bool:
+        """The same for a run."""
+        found = self._ask(RUN_STATUS, {"id": run_id})["runOrError"]
+        return _ended_well(f"run {run_id}", str(found.get("status", found["__typename"])))
+
+    def wait_for_run(self, run_id: str, within_sec: float) -> None:
+        """Wait for the end of a run.
 
         Raises:
             DagsterError: it failed, or took longer.
         """
-
-        def status() -> str:
-            found = self._ask(BACKFILL_STATUS, {"id": backfill_id})["partitionBackfillOrError"]
-            return str(found.get("status", found["__typename"]))
-
-        self._wait(f"backfill {backfill_id}", status, within_sec)
-
-    def wait_for_run(self, run_id: str, within_sec: float) -> None:
-        """Wait for its end; raises as `wait_for_backfill`."""
-        what = f"run {run_id}"
-        self._wait(what, lambda: str(self._ask(RUN_STATUS, {"id": run_id})["runOrError"]["status"]), within_sec)
-
-    def _wait(self, what: str, status: Callable[[], str], within_sec: float) -> None:
         deadline = time.monotonic() + within_sec
-        while (found := status()) not in ENDED:
+        while not self.run_ended(run_id):
             if time.monotonic() > deadline:
-                raise DagsterError(f"{what} is still {found} after {within_sec:g} s")
+                raise DagsterError(f"run {run_id} did not end within {within_sec:g} s")
             time.sleep(POLL_SEC)
-        if found not in GOOD:
-            raise DagsterError(f"{what} ended as {found}")
 
     def _ask(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         response = self._client.post("/graphql", json={"query": query, "variables": dict(variables)})
@@ -117,3 +116,9 @@ class DagsterWeb:
             detail = answer.get("message") or answer.get("errors") or answer["__typename"]
             raise DagsterError(str(detail).splitlines()[0])
         return answer[field]
+
+
+def _ended_well(what: str, status: str) -> bool:
+    if status in ENDED and status not in GOOD:
+        raise DagsterError(f"{what} ended as {status}")
+    return status in GOOD

@@ -1,0 +1,302 @@
+"""`clash demo`: the whole way on replayed venues, from the wire to the ledger, in a few minutes.
+
+The venues, the ingester and a real Dagster instance run as processes of their own; this one steps the venue's time,
+lets clones decide, asks Dagster for backfills, and reports what happened. Early waves run here, the last ones are left
+to Dagster's sensor: both go through the same services.
+"""
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clash_pipeline.cli.output import Exit, fail, one_line_errors
+
+if TYPE_CHECKING:
+    from clash_pipeline.cli.dagster_web import DagsterWeb
+    from clash_pipeline.replay.driver import Driver
+    from clash_pipeline.services import Services
+    from clash_pipeline.settings import Settings
+
+START = "2025-07-24T06:00Z"
+"""Inside the recorded days, with a whole day two days before that the venue still answers for."""
+SEED = 7
+WARM_UP_MINUTES = 12
+DROP_AT = 2 / 5
+STALL_AT = 3 / 5
+DAGSTER_WAVES = 2
+"""The last decision ticks are left to Dagster's sensor."""
+CLONES = (("Tide", "BTC,ETH,SOL"), ("Undertow", "HYPE,XRP,DOGE"))
+MARKER = ".clash-demo"
+READY_SEC = 60.0
+DEFAULT_PORTS = (3000, 4266)
+
+
+@dataclass
+class Story:
+    """What the demo holds in its hands, and what it wants to tell at the end."""
+
+    settings: "Settings"
+    services: "Services"
+    driver: "Driver"
+    dagster: "DagsterWeb"
+    started: float
+    faults: list[str] = field(default_factory=list)
+    waves: list[tuple[str, int]] = field(default_factory=list)
+    backfills: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+@one_line_errors
+def demo(
+    recordings: Annotated[Path | None, typer.Option(help="Replay recorded candles from this folder.")] = None,
+    synthetic: Annotated[int, typer.Option(help="Seed of the synthetic market.")] = SEED,
+    hours: Annotated[int, typer.Option(min=1, max=48, help="Hours of market to replay.")] = 3,
+) -> None:
+    """Replay hours of a market and let clones trade on it; ends with a report and where to look next."""
+    from clash_pipeline.cli import demo_report
+
+    if recordings is not None and not recordings.is_dir():
+        fail(f"{recordings} is not a folder of recordings")
+    home = _fresh_home()
+    typer.echo(f"data in {home}")
+    market = ["--recordings", str(recordings.resolve())] if recordings else ["--synthetic", str(synthetic)]
+    with _staged(home, market) as story:
+        _replay(story, hours)
+        _look_after(story)
+        is_sound = demo_report.show(story)
+    if not is_sound:
+        raise typer.Exit(Exit.UNHEALTHY)
+
+
+def _fresh_home() -> Path:
+    """A folder of the demo's own below CLASH_HOME; an earlier demo's is replaced, nothing else is ever deleted."""
+    from clash_pipeline.settings import load
+
+    home = load().home / "demo"
+    if home.exists():
+        if not (home / MARKER).exists():
+            fail(f"{home} is in use and was not made by the demo; move it away", Exit.CONFIGURATION)
+        shutil.rmtree(home)
+    home.mkdir(parents=True)
+    (home / MARKER).touch()
+    return home
+
+
+# setting the stage
+
+
+@contextmanager
+def _staged(home: Path, market: list[str]) -> Iterator[Story]:
+    """Everything up and running, and all of it stopped again whatever happens."""
+    from clash_pipeline.cli.dagster_web import DagsterWeb
+    from clash_pipeline.cli.supervise import Child, Supervisor
+    from clash_pipeline.cli.up import dagster_children, ingester
+    from clash_pipeline.replay.driver import Driver
+    from clash_pipeline.replay.environment import environment
+    from clash_pipeline.services import build
+    from clash_pipeline.settings import load
+
+    started = time.monotonic()
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "clash_pipeline.cli.main", "venue", *market, "--port", str(port), "--start", START]
+    venue = Child("venue", command, dict(os.environ), home / "logs" / "venue.log")
+    web_port, grpc_port = (_free_port(preferred) for preferred in DEFAULT_PORTS)
+    settings = load(
+        {
+            **{key: value for key, value in os.environ.items() if key.startswith("CLASH_STORE")},
+            **environment(url),
+            "CLASH_HOME": str(home),
+            "CLASH_DAGSTER_PORT": str(web_port),
+            "CLASH_DAGSTER_GRPC_PORT": str(grpc_port),
+            "CLASH_DECIDE_EVERY_SEC": "5",
+        }
+    )
+    services = build(settings, migrate=True)
+    web = DagsterWeb(f"http://127.0.0.1:{web_port}")
+    try:
+        with Supervisor([venue], _quiet):
+            driver = Driver(url, [lambda minute: _is_in_memory(services, minute)])
+            _wait("the replayed venues", venue, lambda: _answers(driver))
+            say("venues", f"{url} replays {'recordings' if 'recordings' in market[0] else 'a synthetic market'}")
+            children = [ingester(settings), *dagster_children(settings)]
+            with Supervisor(children, _quiet):
+                say("dagster", f"{web.url} starts in the background")
+                yield Story(settings, services, driver, web, started)
+    finally:
+        web.close()
+        services.close()
+
+
+def _is_in_memory(services: "Services", minute: int) -> bool:
+    """Whether the ingester has finished with a minute: candles stored, indicators on top of them."""
+    from clash_pipeline.market.ingestion import through
+
+    with services.market.read() as connection:
+        marks = [through(connection, "hyperliquid", channel) for channel in ("candles_1m", "indicators")]
+    return all(mark is not None and mark >= minute for mark in marks)
+
+
+# the replay
+
+
+def _replay(story: Story, hours: int) -> None:
+    """Step through the hours: warm up, decide at each tick, break the link twice, leave the last ticks to Dagster."""
+    from clash_pipeline.clock import HOUR_MS, MINUTE_MS, iso
+
+    start = story.driver.controls.now_ms()
+    end = start + hours * HOUR_MS
+    total = hours * 60
+    _create_clones_when_listed(story)
+    planned = {int(total * DROP_AT): "drop", int(total * STALL_AT): "stall:90s"}
+    backfills = _backfills(story, start)
+    last_ticks = end - DAGSTER_WAVES * story.settings.default_cadence_sec * 1000
+    for number, minute in enumerate(story.driver.minutes(end - MINUTE_MS)):
+        if number in planned:
+            story.driver.controls.add_fault(planned[number])
+            story.faults.append(f"{iso(minute + MINUTE_MS)} {planned[number]}")
+        if number >= WARM_UP_MINUTES:
+            _wave(story, by_dagster=minute >= last_ticks and story.dagster.is_ready())
+        next(backfills, None)
+        if number % 30 == 29:
+            say("replay", f"{iso(minute)[11:16]}Z, {number + 1} of {total} minutes")
+    for _ in backfills:
+        story.driver.controls.advance(story.driver.controls.now_ms() + 1_000)
+
+
+def _create_clones_when_listed(story: Story) -> None:
+    from clash_pipeline.cli.clones import create_clone
+
+    deadline = time.monotonic() + READY_SEC
+    while not _is_listed(story):
+        if time.monotonic() > deadline:
+            fail(f"the ingester did not fill the registry; log: {story.settings.home / 'logs' / 'ingester.log'}")
+        time.sleep(0.1)
+    for name, symbols in CLONES:
+        clone_id, account_id = create_clone(story.services, name, engine="rules", symbols=symbols.split(","))
+        say("clones", f"{name} (clone {clone_id}) trades {symbols} by rules in account {account_id}")
+
+
+def _is_listed(story: Story) -> bool:
+    with story.services.market.read() as connection:
+        return bool(connection.execute("SELECT count(*) FROM hyperliquid_assets").fetchone()[0])
+
+
+def _wave(story: Story, *, by_dagster: bool) -> None:
+    """Decide what is due, here or by waiting for Dagster's sensor, then mark every account."""
+    from clash_pipeline.decisions import waves
+    from clash_pipeline.prop import accounts, marks
+
+    found = waves.due(story.services)
+    if found:
+        if by_dagster:
+            _wait_for_dagster(story)
+        else:
+            asyncio.run(_decide(story, found))
+        story.waves.append(("dagster" if by_dagster else "worker", len(found)))
+    with story.services.clash.read() as connection:
+        open_ids = accounts.open_ids(connection)
+    for account_id in open_ids:
+        marks.mark(story.services.clash, story.services.market, account_id, story.services.clock.now_ms())
+
+
+async def _decide(story: Story, found: list) -> None:  # type: ignore[type-arg]
+    from clash_pipeline.decisions import waves
+
+    prepared, _ = waves.prepare(story.services, found, worker="demo")
+    decided = await waves.decide(story.services.store, prepared)
+    waves.record(story.services, decided)
+    waves.apply(story.services, decided)
+
+
+def _wait_for_dagster(story: Story) -> None:
+    from clash_pipeline.decisions import waves
+
+    deadline = time.monotonic() + READY_SEC
+    while waves.due(story.services) or waves.undelivered(story.services):
+        if time.monotonic() > deadline:
+            fail(f"Dagster's sensor did not decide in {READY_SEC:g} s; log: {story.settings.home / 'logs'}")
+        time.sleep(0.2)
+
+
+# Dagster's part
+
+
+def _backfills(story: Story, start: int) -> Iterator[None]:
+    """Backfill a whole past day from the venue, then what is derived from it, then archive it; polled once a minute.
+
+    The venue's weight budget lives in venue time, so the backfills go on only while the replay does.
+    """
+    from clash_pipeline.clock import DAY_MS, day_of, iso
+
+    day = iso(day_of(start) - 2 * DAY_MS)[:10]
+    hours = [f"{day}-{hour:02d}:00" for hour in range(24)]
+    while not story.dagster.is_ready():
+        yield
+    for title, assets, partitions in (
+        ("repair the day from the venue", ["hyperliquid_candles_1m_repair"], [day]),
+        ("roll up, derive", ["hyperliquid_candles_1h", "hyperliquid_technical_indicators"], hours),
+        ("archive and verify", ["hyperliquid_candles_1m_archive", "hyperliquid_technical_indicators_archive"], [day]),
+    ):
+        began = time.monotonic()
+        backfill = story.dagster.backfill(assets, partitions, title)
+        while not story.dagster.backfill_ended(backfill):
+            yield
+        story.backfills.append((title, day, f"{time.monotonic() - began:.0f} s"))
+        say("dagster", f"backfill: {title}, {day}")
+
+
+def _look_after(story: Story) -> None:
+    """Prune what is archived and verified, and let the books be checked."""
+    run = story.dagster.launch("retain_market_memory")
+    story.dagster.wait_for_run(run, READY_SEC)
+    say("archive", "retention: archived, verified, pruned")
+
+
+# small things
+
+
+def say(subject: str, text: str) -> None:
+    """One line of progress."""
+    typer.echo(f"{typer.style(subject.ljust(9), fg=typer.colors.CYAN)}{text}")
+
+
+def _quiet(line: str) -> None:
+    """Starts and stops are not worth a line in the demo; a failing child shows in its log."""
+
+
+def _answers(driver: "Driver") -> bool:
+    from clash_pipeline.replay.controls import VenueGone
+
+    try:
+        return driver.controls.now_ms() > 0
+    except VenueGone:
+        return False
+
+
+def _wait(what: str, child: "object", is_done: "object") -> None:
+    deadline = time.monotonic() + READY_SEC
+    while not is_done():  # type: ignore[operator]
+        if not child.is_alive() or time.monotonic() > deadline:  # type: ignore[attr-defined]
+            fail(f"{what} did not start:\n{child.last_lines()}", Exit.UNAVAILABLE)  # type: ignore[attr-defined]
+        time.sleep(0.05)
+
+
+def _free_port(preferred: int = 0) -> int:
+    import socket
+
+    from clash_pipeline.cli.up import is_free
+
+    if preferred and is_free(preferred):
+        return preferred
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
