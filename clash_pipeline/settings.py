@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     minute_grace_sec: int = Field(5, ge=1, le=30, description="A minute closes this long after its end, by venue time.")
     http_timeout_sec: float = Field(10, gt=0, description="Total time of one venue request.")
     http_max_bytes: int = Field(8_388_608, ge=65_536, description="Largest answer read from a REST venue.")
+    stream_final: bool = Field(
+        True,
+        description="Whether a healthy stream makes a minute final; off leaves every minute to confirmation by REST.",
+    )
     price_jump_pct: int = Field(
         20, ge=1, description="A close this far from both the previous close and the mid is quarantined."
     )
@@ -100,6 +104,9 @@ class Settings(BaseSettings):
     )
     defillama_chain_histories: int = Field(
         20, ge=0, description="Largest chains whose daily history is asked while our own rows are too young."
+    )
+    defillama_chain_overviews: int = Field(
+        5, ge=0, description="Largest chains whose own overview is asked while our rows are younger than a day."
     )
     defillama_pause_sec: float = Field(1, ge=0, description="Pause between two requests; free limits are unpublished.")
     defillama_max_bytes: int = Field(

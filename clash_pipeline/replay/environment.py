@@ -12,6 +12,7 @@ def environment(base_url: str) -> dict[str, str]:
         "CLASH_POLYMARKET_CLOB_URL": f"{base}/clob",
         "CLASH_DEFILLAMA_URL": f"{base}/llama",
         "CLASH_DEFILLAMA_STABLECOINS_URL": f"{base}/stablecoins",
+        "CLASH_DEFILLAMA_PAUSE_SEC": "0",  # courtesy to the real venue, in real seconds; stepped time would wait for it
         "CLASH_VENUE_CLOCK_URL": f"{base}/clock",
     }
 

@@ -62,10 +62,11 @@ class DefiLlamaClient:
             await self._get("/v2/historicalChainTvl" + (f"/{quote(chain, safe='')}" if chain is not None else ""))
         )
 
-    async def overview(self, metric: Metric) -> tuple[wire.Overview, tuple[Refused, ...]]:
-        """One metric over all protocols."""
+    async def overview(self, metric: Metric, chain: str | None = None) -> tuple[wire.Overview, tuple[Refused, ...]]:
+        """One metric over all protocols, or of one chain (not open interest)."""
         path, params = OVERVIEWS[metric]
-        raw = await self._get(f"/overview/{path}", WITHOUT_CHARTS | params)
+        of_chain = "" if chain is None else f"/{quote(chain, safe='')}"
+        raw = await self._get(f"/overview/{path}{of_chain}", WITHOUT_CHARTS | params)
         return wire.overview(raw, may_be_negative=metric == "revenue")
 
     async def _get(self, path: str, params: dict[str, str] | None = None) -> Any:

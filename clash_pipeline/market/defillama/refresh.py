@@ -154,9 +154,13 @@ class _Refresh:
             refused += answer[1] if answer else ()
         with self._market.read() as connection:
             yesterday = store.past(connection, "economic_throughput", self._t).day
-            followed = self._followed("protocol")
-        made = rows.economic_throughput(overviews, yesterday, followed, self._settings.defillama_protocols)
-        return _Made(made, tuple(refused), tuple(errors))
+        most = self._settings.defillama_chain_overviews
+        needed = rows.needs_overview(overviews, yesterday, self._wanted, most)
+        of_chains, also_refused, also_failed = await self._chain_overviews(needed)
+        made = rows.economic_throughput(
+            overviews, of_chains, yesterday, self._followed("protocol"), self._settings.defillama_protocols
+        )
+        return _Made(made, (*refused, *also_refused), (*errors, *also_failed))
 
     def _base(self) -> Rows:
         return rows.capital_base(self._capital.chains, self._capital.protocols, self._capital.stablecoins)
@@ -177,6 +181,21 @@ class _Refresh:
             else:
                 found[subject] = decoded.items
                 refused += decoded.refused
+        return found, tuple(refused), ()
+
+    async def _chain_overviews(
+        self, needed: list[tuple[Metric, str]]
+    ) -> tuple[dict[tuple[Metric, str], Overview], tuple[Refused, ...], tuple[VenueError, ...]]:
+        """As `_histories`; the protocols in them were counted with the overview of all."""
+        found: dict[tuple[Metric, str], Overview] = {}
+        refused: list[Refused] = []
+        for metric, chain in needed:
+            try:
+                found[metric, chain] = (await self._client.overview(metric, chain))[0]
+            except VenueRefused as error:
+                refused.append(Refused("chain_overview_refused", f"{metric} of {chain}: {error}"))
+            except VenueError as error:
+                return found, tuple(refused), (error,)
         return found, tuple(refused), ()
 
     def _kept_protocols(self, protocols: tuple[Protocol, ...]) -> tuple[Protocol, ...]:

@@ -52,6 +52,8 @@ METRIC_COLUMNS: dict[Metric, tuple[str, str]] = {
     "revenue": ("revenue_24h_usd", "revenue_change_1d_pct"),
     "open_interest": ("open_interest_usd", "open_interest_change_1d_pct"),
 }
+CHAIN_METRICS: tuple[Metric, ...] = ("dex_volume", "fees", "revenue")
+"""Those with an overview of a single chain."""
 
 
 class Value(NamedTuple):
@@ -160,21 +162,46 @@ def capital_flows(
 
 
 def economic_throughput(
-    overviews: Mapping[Metric, Overview | None], yesterday: Earlier, followed: Collection[str], most: int
+    overviews: Mapping[Metric, Overview | None],
+    chain_overviews: Mapping[tuple[Metric, str], Overview],
+    yesterday: Earlier,
+    followed: Collection[str],
+    most: int,
 ) -> Rows:
-    """Turnover of all, of each chain that a breakdown names, and of `followed` and the largest protocols."""
+    """Turnover of all, of each chain that a breakdown names, and of `followed` and the largest protocols.
+
+    A chain's own overview, where it was asked for, stands before the sum of the breakdown: it knows yesterday.
+    """
     by_metric = {metric: _by_subject(overviews.get(metric), followed, most) for metric in METRICS}
+    for (metric, chain), own in chain_overviews.items():
+        by_metric[metric]["chain", chain] = _Total(own.total_usd, own.previous_usd, own.change_1d_pct)
     subjects = sorted({subject for found in by_metric.values() for subject in found})
     return {subject: _throughput(subject, by_metric, overviews, yesterday) for subject in subjects}
 
 
 def needs_history(base: Rows, past: Past, wanted: Collection[Subject], most: int) -> list[Subject]:
     """Whose history to ask for: all of DeFi, wanted chains and the largest, as far as our own rows are too young."""
-    chains = [subject for subject in base if subject[0] == "chain"]
+    chains = [subject for subject in base if subject[0] == "chain" and base[subject]["tvl_usd"].amount is not None]
     top = largest(chains, lambda subject: base[subject]["tvl_usd"].amount, lambda subject: subject[1], most)
     asked = [subject for subject in (DEFI, *top, *(chain for chain in chains if chain in wanted)) if subject in base]
     complete = {subject for subject in past.day if subject in past.week}
     return [subject for subject in dict.fromkeys(asked) if subject not in complete]
+
+
+def needs_overview(
+    overviews: Mapping[Metric, Overview | None], yesterday: Earlier, wanted: Collection[Subject], most: int
+) -> list[tuple[Metric, str]]:
+    """Which chains' own overviews to ask for: the largest of each metric and wanted ones that we lack a day of."""
+    asked: list[tuple[Metric, str]] = []
+    for metric in CHAIN_METRICS:
+        totals = _by_subject(overviews.get(metric), (), 0)
+        shares = [(name, total.amount) for (scope, name), total in totals.items() if scope == "chain"]
+        top = [chain for chain, _ in largest(shares, lambda share: share[1], lambda share: share[0], most)]
+        named = [chain for chain, _ in shares if ("chain", chain) in wanted]
+        column = METRIC_COLUMNS[metric][0]
+        young = [chain for chain in (*top, *named) if column not in yesterday.get(("chain", chain), {})]
+        asked += [(metric, chain) for chain in dict.fromkeys(young)]
+    return asked
 
 
 def _base(tvl: Value, mcap: Value | str, circulating: Value) -> Values:
