@@ -134,7 +134,8 @@ def ledger_view(connection: Connection, account_id: int, *, limit: int) -> list[
     rows = connection.execute(
         """
         SELECT g.seq, g.kind, g.ref_type, g.ref_id, g.actor, g.reason, g.known_at, g.hash,
-               (SELECT json_group_array(json_object('kind', l.kind, 'symbol', l.symbol, 'amount', l.amount) ORDER BY l.line)
+               (SELECT json_group_array(json_object('kind', l.kind, 'symbol', l.symbol, 'amount', l.amount)
+                                        ORDER BY l.line)
                 FROM prop_ledger l WHERE l.account_id = g.account_id AND l.seq = g.seq) AS lines
         FROM prop_ledger_groups g WHERE g.account_id = ? ORDER BY g.seq DESC LIMIT ?
         """,

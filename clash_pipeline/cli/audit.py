@@ -1,0 +1,38 @@
+"""`clash audit`: every invariant of accounts, ledger, runs and versions. Exit 0 clean, 1 with the rows."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clash_pipeline.cli.output import Exit, one_line_errors, print_json, table
+
+if TYPE_CHECKING:
+    from clash_pipeline.prop.audit import Report
+
+
+@one_line_errors
+def audit(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Check every invariant of accounts, ledger, runs and versions; exit 1 names each row that breaks one."""
+    from clash_pipeline import services
+    from clash_pipeline.decisions.audit import audit as check
+
+    built = services.build()
+    try:
+        show(check(built.clash), json=json)
+    finally:
+        built.close()
+
+
+def show(report: "Report", *, json: bool) -> None:
+    """Print a report; exit 1 when something is wrong."""
+    if json:
+        print_json(report)
+    else:
+        seen = f"{report.accounts} accounts, {report.fills} fills, {report.groups} ledger groups"
+        if report.is_clean:
+            typer.echo(f"clean: {seen}")
+        else:
+            rows = [(item.invariant, item.row, item.message) for item in report.differences]
+            table(f"{len(rows)} differences in {seen}", ("invariant", "row", "what is wrong"), rows)
+    if not report.is_clean:
+        raise typer.Exit(Exit.UNHEALTHY)

@@ -1,0 +1,208 @@
+"""`clash prop …`: accounts, marks, kill switches, and the audit of the books."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clash_pipeline.cli.output import fail, one_line_errors, print_json, sparkline, table
+
+if TYPE_CHECKING:
+    from clash_pipeline.services import Services
+
+app = typer.Typer(help="Prop accounts: state, positions, fills, ledger.", no_args_is_help=True)
+AccountId = Annotated[int, typer.Argument(help="Id of the prop account.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Reason = Annotated[str, typer.Option(help="Why; kept with the act.")]
+OneAccount = Annotated[int | None, typer.Option("--account-id", help="Only this account; without it, all of them.")]
+
+
+@app.command()
+@one_line_errors
+def account(account_id: AccountId, json: AsJson = False) -> None:
+    """State, balance, equity, positions, fills and the tail of the ledger."""
+    from clash_pipeline.prop import views
+
+    with _services() as built, built.clash.read() as connection:
+        view = views.account_view(connection, account_id)
+    print_json(view) if json else _show(view)
+
+
+@app.command()
+@one_line_errors
+def accounts(json: AsJson = False) -> None:
+    """Every account, by id."""
+    from clash_pipeline.prop import accounts as stored
+    from clash_pipeline.prop import views
+
+    with _services() as built, built.clash.read() as connection:
+        ids = [row["id"] for row in connection.execute("SELECT id FROM prop_accounts ORDER BY id")]
+        found = [views.account_summary(stored.get(connection, account_id)) for account_id in ids]
+    if json:
+        print_json(found)
+    else:
+        columns = ("id>", "clone>", "kind", "state", "balance>", "ledger>")
+        rows = [
+            (item["id"], item["clone_id"], item["kind"], item["state"], item["balance"], item["ledger_seq"])
+            for item in found
+        ]
+        table("Prop accounts", columns, rows)
+
+
+@app.command()
+@one_line_errors
+def mark(
+    account_id: Annotated[int | None, typer.Argument(help="One account; all open ones without it.")] = None,
+) -> None:
+    """Mark open positions to market and write the snapshot of this minute."""
+    from clash_pipeline.prop import accounts as stored
+    from clash_pipeline.prop.marks import mark as mark_account
+    from clash_pipeline.units import usd_text
+
+    with _services() as built:
+        with built.clash.read() as connection:
+            ids = stored.open_ids(connection) if account_id is None else [account_id]
+        for identifier in ids:
+            snapshot = mark_account(built.clash, built.market, identifier, built.clock.now_ms())
+            said = "has ended" if snapshot is None else f"equity {usd_text(snapshot.equity)} USD"
+            typer.echo(f"account {identifier}: {said}")
+
+
+@app.command()
+@one_line_errors
+def halt(reason: Reason, account_id: OneAccount = None) -> None:
+    """Throw the kill switch: no new orders for one account, or for all."""
+    from clash_pipeline.prop import accounts as stored
+
+    with _services() as built:
+        thrown = stored.halt(
+            built.clash, actor="operator", reason=reason, now_ms=built.clock.now_ms(), account_id=account_id
+        )
+    whom = "all accounts" if account_id is None else f"account {account_id}"
+    typer.echo(f"{whom} halted" if thrown else f"{whom} was already halted")
+
+
+@app.command()
+@one_line_errors
+def release(account_id: OneAccount = None) -> None:
+    """Take the kill switch back."""
+    from clash_pipeline.prop import accounts as stored
+
+    with _services() as built:
+        taken = stored.release(built.clash, actor="operator", now_ms=built.clock.now_ms(), account_id=account_id)
+    whom = "all accounts" if account_id is None else f"account {account_id}"
+    typer.echo(f"{whom} released" if taken else f"{whom} was not halted")
+
+
+@app.command()
+@one_line_errors
+def pause(account_id: AccountId, reason: Reason) -> None:
+    """Stop new orders of one account; marks go on."""
+    _move(account_id, "paused", reason)
+
+
+@app.command()
+@one_line_errors
+def resume(account_id: AccountId, reason: Reason) -> None:
+    """Let a paused or locked account trade again."""
+    _move(account_id, "active", reason)
+
+
+@app.command()
+@one_line_errors
+def lock(account_id: AccountId, reason: Reason) -> None:
+    """Lock an account for review."""
+    _move(account_id, "locked", reason)
+
+
+@app.command()
+@one_line_errors
+def audit(json: AsJson = False) -> None:
+    """Check every invariant of accounts and ledger; exit 1 names each row that breaks one."""
+    from clash_pipeline.cli.audit import show
+    from clash_pipeline.prop.audit import audit as check
+
+    with _services() as built:
+        show(check(built.clash), json=json)
+
+
+def _move(account_id: int, state: Any, reason: str) -> None:
+    from clash_pipeline.prop import accounts as stored
+
+    with _services() as built:
+        moved = stored.move(
+            built.clash, account_id, state, now_ms=built.clock.now_ms(), actor="operator", reason=reason
+        )
+    typer.echo(f"account {account_id} is {moved.state}")
+
+
+@contextmanager
+def _services() -> "Iterator[Services]":
+    """The services of one command; an account that is not there is one line."""
+    from clash_pipeline import services
+    from clash_pipeline.prop.accounts import AccountUnknown, StateConflict
+
+    built = services.build()
+    try:
+        yield built
+    except (AccountUnknown, StateConflict) as error:
+        fail(str(error))
+    finally:
+        built.close()
+
+
+def _show(view: dict[str, Any]) -> None:
+    from clash_pipeline.clock import iso
+
+    halted = f"  HALTED ({view['halted']})" if view["halted"] else ""
+    typer.echo(f"account {view['id']} of clone {view['clone_id']}: {view['kind']}, {view['state']}{halted}")
+    typer.echo(
+        f"equity {view['equity']} USD ({view['return_pct']} %)  balance {view['balance']}  "
+        f"unrealized {view['unrealized']}  drawdown {view['drawdown_pct']} %"
+    )
+    typer.echo(f"realized {view['realized']}  fees {view['fees']}  funding {view['funding']}  margin {view['margin']}")
+    series = [float(point["equity"]) for point in view["equity_series"]]
+    if len(series) > 1:
+        typer.echo(f"equity  {sparkline(series)}  {min(series):.2f} to {max(series):.2f}")
+    table(
+        "Positions",
+        ("symbol", "side", "size>", "entry>", "mark>", "notional>", "unrealized>", "marked"),
+        [
+            (
+                held["symbol"], held["side"], held["size"], held["entry"], held["mark"], held["notional"],
+                held["unrealized"], held["mark_source"],
+            )
+            for held in view["positions"]
+        ],
+    )  # fmt: skip
+    table(
+        "Newest fills",
+        ("at", "symbol", "action", "side", "size>", "price>", "fee>", "realized>", "price from", "age ms>"),
+        [
+            (
+                iso(fill["filled_at"]), fill["symbol"], fill["action"], fill["side"], fill["size"], fill["price"],
+                fill["fee"], fill["realized"], fill["price_source"], fill["price_age_ms"],
+            )
+            for fill in view["fills"]
+        ],
+    )  # fmt: skip
+    refused = [item for item in view["actions"] if item["status"] == "rejected"]
+    if refused:
+        columns = ("at", "symbol", "action", "code", "figures")
+        rows = [
+            (iso(item["created_at"]), item["symbol"], item["action"], item["reject_code"], item["figures"])
+            for item in refused
+        ]
+        table("Refused by the gates", columns, rows)
+    table(
+        "Ledger",
+        ("seq>", "at", "kind", "lines", "hash"),
+        [
+            (
+                group["seq"], iso(group["known_at"]), group["kind"] if group["lines"] else group["ref_type"],
+                ", ".join(f"{line['kind']} {line['amount']}" for line in group["lines"]), group["hash"][:12],
+            )
+            for group in view["ledger"]
+        ],
+    )  # fmt: skip

@@ -1,0 +1,147 @@
+"""Prepare, on the box of record: claim, check entitlement and state, choose candidates, read memory, store packets."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+import structlog
+
+from clash_pipeline.archive.stores import StoreUnavailable
+from clash_pipeline.clock import SECOND_MS
+from clash_pipeline.clones import clones, entitlements
+from clash_pipeline.clones.clones import Clone, Version
+from clash_pipeline.clones.compiler import Branch
+from clash_pipeline.clones.entitlements import Entitlement
+from clash_pipeline.decisions import artifacts, candidates, packet, runs
+from clash_pipeline.decisions.packet import Facts
+from clash_pipeline.decisions.runs import MAX_ATTEMPTS, Claim, Due, Ended, Prepared, Services
+from clash_pipeline.faults import fault, point
+from clash_pipeline.market import retrieval
+from clash_pipeline.prop import intake, views
+from clash_pipeline.prop.intake import View
+from clash_pipeline.prop.venue import PaperVenue
+from clash_pipeline.storage.errors import LeaseLost
+
+AFTER_CLAIM = point("decisions.prepare.after_claim")
+AFTER_PACKET_STORED = point("decisions.prepare.after_packet_stored")
+AFTER_BEGIN = point("decisions.prepare.after_begin")
+RECENT_FILLS = 10
+
+log = structlog.get_logger(__name__)
+
+
+def prepare(
+    services: Services, due: Sequence[Due], *, worker: str, dagster_run_id: str | None = None
+) -> tuple[list[Prepared], list[Ended]]:
+    """Claim runs and store their packets; those that may not run end as skipped or failed, with the reason.
+
+    A run that somebody else holds is in neither list. When the store does not answer, the run keeps its claim, which
+    runs out, and is taken up again.
+    """
+    claimed = _claim(services, due, worker, dagster_run_id)
+    fault(AFTER_CLAIM)
+    prepared: list[Prepared] = []
+    ended: list[Ended] = []
+    for _, group in groupby(claimed, key=lambda claim: (claim.account_id, claim.version_id, claim.branch)):
+        try:
+            _prepare_branch(services, list(group), prepared, ended)
+        except StoreUnavailable as error:
+            log.warning("packet_not_stored", error=str(error))
+    return prepared, ended
+
+
+def may_not_run(clone: Clone, version: Version, view: View, entitlement: Entitlement) -> str | None:
+    """Why a clone's run may not happen at all; `--force` changes none of it."""
+    capacity, compiled = entitlement.capacity, version.compiled
+    if not clone.is_trading:
+        return "trading_off"
+    if view.account.state != "active":
+        return f"account_{view.account.state}"
+    if len(compiled.symbols) > capacity.assets or len(compiled.branches) > capacity.prompts:
+        return "entitlement_exceeded"
+    return None
+
+
+def _claim(services: Services, due: Iterable[Due], worker: str, dagster_run_id: str | None) -> list[Claim]:
+    """All claims of a wave in one transaction."""
+    now_ms, ttl_ms = services.clock.now_ms(), services.settings.lease_ttl_sec * SECOND_MS
+    with services.clash.write() as connection:
+        taken = [
+            runs.claim(connection, item, worker=worker, now_ms=now_ms, ttl_ms=ttl_ms, dagster_run_id=dagster_run_id)
+            for item in due
+        ]
+    return sorted(
+        (claim for claim in taken if claim),
+        key=lambda claim: (claim.account_id, claim.version_id, claim.branch, claim.symbol),
+    )
+
+
+def _prepare_branch(services: Services, claims: list[Claim], prepared: list[Prepared], ended: list[Ended]) -> None:
+    """All runs of one account and branch: one look at the account, one pass over market memory."""
+    first, now_ms = claims[0], services.clock.now_ms()
+    with services.clash.read() as connection:
+        clone = clones.get(connection, first.clone_id)
+        version = clones.version(connection, first.version_id)
+        entitlement = entitlements.effective(connection, first.clone_id)
+        view = intake.look(connection, first.account_id, now_ms=now_ms)
+        fills = tuple(views.fills_view(connection, first.account_id, limit=RECENT_FILLS))
+        known = {claim.run_id: runs.artifacts_of(connection, claim.run_id) for claim in claims}
+    branch = next(branch for branch in version.compiled.branches if branch.id == first.branch)
+    facts = _facts(services, view, branch, fills, now_ms)
+    skipped = {
+        choice.asset.symbol: choice.skipped for choice in candidates.choose(branch, facts.book, facts.quotes, now_ms)
+    }
+    reason = may_not_run(clone, version, view, entitlement)
+    fresh = []
+    for claim in claims:
+        done = known[claim.run_id]
+        if claim.attempts > MAX_ATTEMPTS:
+            _end(services, claim, "failed", f"gave_up_after_{MAX_ATTEMPTS}_attempts", ended)
+        elif "packet" in done:
+            prepared.append(Prepared(claim, done["packet"], done.get("response")))
+        elif now_ms >= claim.expires_at:
+            _end(services, claim, "failed", "expired", ended)
+        elif why := reason or skipped.get(claim.symbol):
+            _end(services, claim, "skipped", why, ended)
+        else:
+            fresh.append(claim)
+    if fresh:
+        _store_packets(services, fresh, version, branch, facts, now_ms, prepared)
+
+
+def _facts(services: Services, view: View, branch: Branch, fills: tuple[dict[str, object], ...], now_ms: int) -> Facts:
+    symbols = {asset.symbol for asset in branch.assets} | set(view.book.positions)
+    quotes = PaperVenue(services.market, price_jump_pct=services.settings.price_jump_pct).quotes(symbols, now_ms)
+    book = view.book.marked(quotes, view.account.policy, now_ms)
+    return Facts(view.account, book, view.opened_last_hour, fills, quotes)
+
+
+def _store_packets(
+    services: Services,
+    claims: list[Claim],
+    version: Version,
+    branch: Branch,
+    facts: Facts,
+    now_ms: int,
+    prepared: list[Prepared],
+) -> None:
+    assets = {asset.symbol: asset for asset in branch.assets}
+    with services.market.read() as connection:
+        found = retrieval.retrieve(connection, [assets[claim.symbol].plan for claim in claims], now_ms)
+    for claim in claims:
+        made = packet.assemble(claim, version, branch, assets[claim.symbol], found[claim.symbol], facts, now_ms)
+        stored = artifacts.put(services.store, claim, "packet", packet.encode(made))
+        fault(AFTER_PACKET_STORED)
+        try:
+            with services.clash.write() as connection:
+                runs.begin(connection, claim, stored, now_ms=now_ms)
+        except LeaseLost as error:
+            log.warning("run_passed_on", run_id=claim.run_id, error=str(error))
+            continue
+        fault(AFTER_BEGIN)
+        prepared.append(Prepared(claim, stored))
+
+
+def _end(services: Services, claim: Claim, state: runs.EndState, reason: str, ended: list[Ended]) -> None:
+    effective = "hold" if state == "failed" else None
+    with services.clash.write() as connection:
+        ended.append(runs.end(connection, claim, state, reason, effective=effective, now_ms=services.clock.now_ms()))

@@ -1,0 +1,58 @@
+"""What a person or a program sees of a decision run: what it read, what was answered, what the gates said."""
+
+import json
+from typing import Any
+
+from clash_pipeline.archive.stores import ArtifactStore, StoreError
+from clash_pipeline.decisions import artifacts, runs
+from clash_pipeline.decisions.runs import ArtifactRef
+from clash_pipeline.prop import intake
+from clash_pipeline.storage.sqlite import Connection, Database
+
+
+class RunUnknown(LookupError):
+    """There is no such decision run."""
+
+
+def run_view(clash: Database, store: ArtifactStore, run_id: int) -> dict[str, Any]:
+    """One run with its artifacts and the actions it led to; an artifact that cannot be read says why.
+
+    Raises:
+        RunUnknown: no such run.
+    """
+    with clash.read() as connection:
+        row = connection.execute("SELECT * FROM decision_runs WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            raise RunUnknown(f"there is no decision run {run_id}")
+        stored = runs.artifacts_of(connection, run_id)
+        results = intake.results_of(connection, row["account_id"], run_id)
+    return {
+        "run": dict(row),
+        "artifacts": {kind: {"key": item.key, "sha256": item.sha256} for kind, item in stored.items()},
+        "packet": _content(store, stored.get("packet")),
+        "response": _content(store, stored.get("response")),
+        "apply_input": _content(store, stored.get("apply_input")),
+        "actions": results,
+    }
+
+
+def latest_runs(connection: Connection, *, clone_id: int | None = None, limit: int = 50) -> list[dict[str, Any]]:
+    """The newest runs, newest first, of one clone or of all."""
+    rows = connection.execute(
+        """
+        SELECT id, account_id, clone_id, branch, symbol, tick, kind, engine, state, reason, effective, finished_at,
+               dagster_run_id
+        FROM decision_runs WHERE :clone IS NULL OR clone_id = :clone ORDER BY id DESC LIMIT :limit
+        """,
+        {"clone": clone_id, "limit": limit},
+    )
+    return [dict(row) for row in rows]
+
+
+def _content(store: ArtifactStore, artifact: ArtifactRef | None) -> Any:
+    if artifact is None:
+        return None
+    try:
+        return json.loads(artifacts.get(store, artifact))
+    except StoreError as error:
+        return {"unreadable": str(error)}
