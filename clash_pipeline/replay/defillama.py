@@ -95,6 +95,7 @@ STABLECOINS = (
     ("120", "PayPal USD", "PYUSD", "peggedUSD", "fiat-backed", 0.9),
     ("50", "Euro Coin", "EURC", "peggedEUR", "fiat-backed", 0.17),
 )
+ADAPTER_KEYS = {"OP Mainnet": "optimism", "Hyperliquid L1": "hyperliquid", "Avalanche": "avax"}
 OVERVIEWS = ("dexs", "fees", "open-interest")
 FEE_SHARES = {"dailyFees": 1.0, "dailyRevenue": 0.28, "dailyHoldersRevenue": 0.11}
 
@@ -159,7 +160,7 @@ class DefiLlama:
 
     def overview(self, kind: str, chain: str | None, query: dict[str, str], now_ms: int) -> dict[str, Any] | None:
         """`/overview/{dexs|fees|open-interest}[/{chain}]`; None for a chain nobody knows."""
-        known = next((known.name for known in CHAINS if chain and known.name.lower() == chain.lower()), None)
+        known = next((known.name for known in CHAINS if chain and chain.lower() in _names(known.name)), None)
         if chain is not None and known is None:
             return None
         share = FEE_SHARES.get(query.get("dataType", "dailyFees"), 1.0) if kind == "fees" else 1.0
@@ -231,11 +232,12 @@ class DefiLlama:
         self, number: str, name: str, slug: str, symbol: str, category: str | None, chains: list[str],
         tvl: float | None, now_ms: int,
     ) -> dict[str, Any]:  # fmt: skip
+        present = self._value(1e9, "protocol", slug, at=now_ms)
+
         def change(hours: int) -> float | None:
             if tvl is None:
                 return None
-            now, then = (self._value(1e9, "protocol", slug, at=at) for at in (now_ms, now_ms - hours * HOUR_MS))
-            return (now / then - 1) * 100
+            return (present / self._value(1e9, "protocol", slug, at=now_ms - hours * HOUR_MS) - 1) * 100
 
         shares = self._by_chain(slug, chains, tvl) if tvl is not None else {}
         extra = {"borrowed": round(tvl * 0.4, 2), "staking": 0} if tvl and category == "Lending" else {}
@@ -281,10 +283,9 @@ class DefiLlama:
 
     def _dimension_entry(self, protocol: Protocol, place: int, kind: str, now_ms: int) -> dict[str, Any]:
         total = round(self._value(_amount(protocol, kind) * 1e6, kind, protocol.slug, at=now_ms))
-        keys = {chain: chain.lower().replace(" mainnet", "timism").replace(" ", "_") for chain in protocol.chains}
         return {
             "average1y": total * 1.0, "breakdown24h": {
-                keys[chain]: {protocol.name: amount}
+                adapter_key(chain): {protocol.name: amount}
                 for chain, amount in self._by_chain(protocol.slug, list(protocol.chains), total).items()
             },
             "breakdown30d": None, "defillamaId": str(100 + place), "name": protocol.name, "displayName": protocol.name,
@@ -307,6 +308,15 @@ class DefiLlama:
             "chains": [chain.name for chain in CHAINS[:6]],
             "price": round(1.0 + (unit(key_of(self._seed, symbol, hour_of(now_ms))) - 0.5) * 0.002, 6),
         }  # fmt: skip
+
+
+def adapter_key(chain: str) -> str:
+    """How breakdowns name a chain (sources 3.3)."""
+    return ADAPTER_KEYS.get(chain, chain.lower())
+
+
+def _names(chain: str) -> tuple[str, str]:
+    return chain.lower(), adapter_key(chain)
 
 
 def _amount(protocol: Protocol, kind: str) -> float:

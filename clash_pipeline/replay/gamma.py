@@ -24,6 +24,9 @@ TAG_IDS = {
 }  # fmt: skip
 """Ids of recorded tags where there are some (crypto, crypto-prices, bitcoin, recurring, weekly, …), else made up."""
 
+ASKING_FOR_ONE = ("slug", "id", "condition_ids", "clob_token_ids")
+"""Filters that name what they want; such a query sees everything that is listed."""
+
 Query = Mapping[str, str]
 Item = dict[str, Any]
 
@@ -40,12 +43,12 @@ class Gamma:
         self._questions = questions
         self._recorded = recorded
 
-    def events(self, query: Query, now_ms: int) -> list[Item]:
+    def events(self, query: Query, now_ms: int, *, is_search: bool = False) -> list[Item]:
         """All events that a query's filters let through, sorted as it asks."""
         found = [
             self.event(event, now_ms) for event in self._questions.listed(now_ms) if _may_match(event, query, now_ms)
         ]
-        found += self._recorded.events
+        found += _recorded(self._recorded.events, query, now_ms, is_search)
         return _sorted([item for item in found if _matches(item, query)], query)
 
     def markets(self, query: Query, now_ms: int) -> list[Item]:
@@ -55,15 +58,16 @@ class Gamma:
             for event in self._questions.listed(now_ms)
             if _tag_matches(event.tags, query) and _is_shown(event, query, now_ms)
             for question in event.questions
+            if "slug" not in query or question.slug == query["slug"]
         ]
-        found += self._recorded.markets
+        found += _recorded(self._recorded.markets, query, now_ms, False)
         return _sorted([item for item in found if _matches(item, query)], query)
 
     def search(self, query: Query, now_ms: int) -> Item:
-        """`/public-search`: events whose title or slug holds all words."""
+        """`/public-search`: events whose title or slug holds all words; recorded ones whenever they match."""
         words = query.get("q", "").lower().split()
         shown = {"closed": "false"} if query.get("events_status", "active") == "active" else {}
-        found = [item for item in self.events(shown, now_ms) if words and _has_words(item, words)]
+        found = [item for item in self.events(shown, now_ms, is_search=True) if words and _has_words(item, words)]
         size = _number(query.get("limit_per_type"), 10, 50)
         start = (_number(query.get("page"), 1, 10_000) - 1) * size
         page = found[start : start + size]
@@ -187,6 +191,17 @@ def _after(items: list[Item], cursor: str | None) -> int:
     return places[0] + 1 if places else len(items)
 
 
+def _recorded(items: list[Item], query: Query, now_ms: int, is_search: bool) -> list[Item]:
+    """Recorded items: by name always, in lists only once they were put up, and by tag where they carry tags."""
+    if is_search or any(name in query for name in ASKING_FOR_ONE):
+        return items
+    listed = [item for item in items if parse_time(item["startDate"]) <= now_ms]
+    if "tag_slug" not in query and "tag_id" not in query:
+        return listed
+    wanted = {query.get("tag_slug"), query.get("tag_id")} - {None}
+    return [item for item in listed if any({tag["slug"], tag["id"]} & wanted for tag in item.get("tags", []))]
+
+
 def _may_match(event: Event, query: Query, now_ms: int) -> bool:
     """Leave out, before anything is rendered, what the cheap filters refuse."""
     if "slug" in query and query["slug"] != event.slug:
@@ -199,7 +214,7 @@ def _may_match(event: Event, query: Query, now_ms: int) -> bool:
 def _is_shown(event: Event, query: Query, now_ms: int) -> bool:
     if query.get("series_id") is not None:
         return event.series_id == query["series_id"]
-    asks_for_one = any(name in query for name in ("slug", "id", "condition_ids", "clob_token_ids"))
+    asks_for_one = any(name in query for name in ASKING_FOR_ONE)
     return asks_for_one or event.family != "window" or event.start_ms <= now_ms + WINDOWS_SHOWN_MS
 
 
@@ -219,8 +234,6 @@ def _matches(item: Item, query: Query) -> bool:
     if "clob_token_ids" in query and not any(
         t in item.get("clobTokenIds", "") for t in query["clob_token_ids"].split(",")
     ):
-        return False
-    if ("tag_id" in query or "tag_slug" in query) and "tags" not in item and "events" not in item:
         return False
     return _within_dates(item, query)
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from clash_pipeline.clock import hour_of
 from clash_pipeline.replay import gamma, info
 from clash_pipeline.replay.clob import HISTORY_INTERVALS, Clob
 from clash_pipeline.replay.defillama import OVERVIEWS, DefiLlama
@@ -63,6 +64,7 @@ async def _run_freely(venue: Venue, speed: float) -> None:
     began, started_ms = loop.time(), venue.now_ms
     while True:
         await venue.advance(started_ms + int((loop.time() - began) * speed * 1000))
+        venue.close_idle(loop.time())
         await asyncio.sleep(TICK_SEC)
 
 
@@ -244,6 +246,21 @@ def _llama(venue: Venue, answers: DefiLlama) -> list[BaseRoute]:
     def key(request: Request) -> str:
         return str(request.path_params["key"])
 
+    def hourly(make: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        """Answers change with the hour: make each once an hour."""
+        kept: dict[str, tuple[int, msgspec.Raw]] = {}
+
+        def made(request: Request) -> Any:
+            hour, url = hour_of(venue.now_ms), str(request.url)
+            if kept.get(url, (-1,))[0] != hour:
+                value = make(request)
+                if value is None:
+                    return None
+                kept[url] = hour, msgspec.Raw(msgspec.json.encode(value))
+            return kept[url][1]
+
+        return made
+
     def overview(kind: str) -> Callable[[Request], Any]:
         return lambda r: answers.overview(kind, r.path_params.get("key"), dict(r.query_params), venue.now_ms)
 
@@ -260,6 +277,8 @@ def _llama(venue: Venue, answers: DefiLlama) -> list[BaseRoute]:
     }
     for kind in OVERVIEWS:
         made[f"/llama/overview/{kind}"] = made[f"/llama/overview/{kind}/{{key}}"] = overview(kind)
+    live = {"/llama/protocol/{key}": made.pop("/llama/protocol/{key}")}
+    made = {path: hourly(make) for path, make in made.items()} | live
     return [_get(venue, "defillama", path, make, None) for path, make in made.items()]
 
 

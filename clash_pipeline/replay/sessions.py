@@ -24,6 +24,7 @@ class Session:
         self.sent: Counter[str] = Counter()
         self.is_open = True
         self.stalled_until_ms: int | None = None
+        self.spoke_at = asyncio.get_running_loop().time()
         self._send = send
         self._waiting: deque[str | bytes] = deque()
         self._has_work = asyncio.Event()
@@ -96,6 +97,7 @@ class Session:
             message = self._waiting.popleft()
             kind = "bytes" if isinstance(message, bytes) else "text"
             await self._send({"type": "websocket.send", kind: message})
+            self.spoke_at = asyncio.get_running_loop().time()
         self._has_work.clear()
         if self._is_flowing.is_set():
             self._is_drained.set()

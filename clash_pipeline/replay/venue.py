@@ -21,6 +21,7 @@ from clash_pipeline.replay.weight import WeightWindow
 
 MIDS_EVERY_MS = 5_000
 """Rhythm of `allMids` and `activeAssetCtx` messages; the venue's own is faster."""
+IDLE_SEC = 60.0
 MOST_CONNECTIONS = 10
 MOST_SUBSCRIPTIONS = 1_000
 DRAIN_SEC = 30.0
@@ -239,6 +240,12 @@ class Venue:
         """Forget a connection."""
         session.is_open = False
         self.sessions.pop(session.number, None)
+
+    def close_idle(self, now_sec: float) -> None:
+        """Close connections that had nothing to say for a minute of real time (sources 1.2)."""
+        for session in self.sessions.values():
+            if now_sec - session.spoke_at > IDLE_SEC:
+                session.close()
 
     def receive(self, session: Session, message: str) -> None:
         """Answer one message of a client."""
