@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import msgspec
+import structlog
 import typer
 
 P = ParamSpec("P")
@@ -64,24 +65,34 @@ def sparkline(values: Sequence[float], width: int = 60) -> str:
     return "".join(BARS[int((value - low) / span * (len(BARS) - 1))] for value in picked)
 
 
+def log_to_stderr() -> None:
+    """Keep standard output for the answer alone, so that `--json` stays JSON whatever is logged."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
 def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
     """Turn errors a person can act on into one line and an exit code; anything else is a defect and shows itself."""
 
     @wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        from clash_pipeline.archive.readiness import PartitionRefused
+        from clash_pipeline.archive.stores import StoreError, StoreUnavailable
         from clash_pipeline.market.http import VenueError
         from clash_pipeline.settings import SettingsError
         from clash_pipeline.storage.errors import StorageBusy, StorageError, StorageFull
         from clash_pipeline.units import UnitError
 
+        log_to_stderr()
         try:
             return command(*args, **kwargs)
         except SettingsError as error:
             fail(str(error), Exit.CONFIGURATION)
-        except (StorageBusy, StorageFull, VenueError) as error:
+        except (StorageBusy, StorageFull, VenueError, StoreUnavailable) as error:
             fail(str(error), Exit.UNAVAILABLE)
-        except StorageError as error:
+        except (StorageError, StoreError) as error:
             fail(str(error), Exit.CONFIGURATION)
+        except PartitionRefused as error:
+            fail(str(error), Exit.USAGE)
         except UnitError as error:
             fail(str(error), Exit.USAGE)
         except BrokenPipeError:
