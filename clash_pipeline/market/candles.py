@@ -123,9 +123,9 @@ def store(
 ) -> Written:
     """Write candles; doing it again, or in another order, leaves the same rows.
 
-    A final row never changes: a differing candle comes back in `conflicts`. Finality is gained, never lost. Among rows
-    that are not final, one with fewer trades is older and does not count. A row that only becomes final keeps its
-    `known_at`, because its values were known all along.
+    A final row never changes: a differing candle comes back in `conflicts`, unless it is only an older running state.
+    Finality is gained, never lost. Among rows that are not final, one with fewer trades is older and does not count. A
+    row that only becomes final keeps its `known_at`, because its values were known all along.
     """
     tail = (interval, origin, int(final), known_at)
     cursor = connection.executemany(
@@ -235,7 +235,8 @@ def _merge(
             if final and not stored.final:
                 finishing[key] = candle
         elif stored.final:
-            conflicts.append(candle)
+            if final or candle.n > stored.n:
+                conflicts.append(candle)
         elif final or origin == "rollup" or candle.n >= stored.n:
             replacing[key] = candle
             finishing.pop(key, None)

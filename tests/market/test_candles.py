@@ -102,6 +102,11 @@ def test_a_final_row_never_changes_and_the_differing_candle_comes_back(market: D
     assert [(row.candle, row.final) for row in stored(market)] == [(minute(), 1)]
 
 
+def test_an_older_running_state_is_no_conflict_with_a_final_row(market: Database) -> None:
+    write(market, minute(n=5), final=True)
+    assert write(market, minute(n=4, c="101.0")) == Written(0, 0, 1, (), ())
+
+
 def test_the_schema_itself_refuses_to_change_a_final_row(market: Database) -> None:
     write(market, minute(), final=True)
     with pytest.raises(IntegrityError, match="final candle never changes"), market.write() as connection:

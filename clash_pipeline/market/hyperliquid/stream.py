@@ -36,6 +36,8 @@ REMEMBERED_MINUTES = 5
 LIVELY_MINUTES = 10
 """A coin that traded in so many minutes on end should not fall silent."""
 SILENT_MINUTES = 2
+PATIENCE_MS = 2_000
+"""A minute is settled this much later when nothing has been heard since its grace ended."""
 EARLY_MS = 2_000
 """A frame of a minute that begins later than this is not from a minute that can have traded."""
 
@@ -256,7 +258,7 @@ class CandleStream:
     def tick(self, now_ms: int) -> None:
         """Let time pass: settle minutes, repeat unanswered subscriptions, keep the connection alive or give it up."""
         self._prove()
-        self._settle_to(minute_of(self._venue(now_ms) - self.policy.grace_ms))
+        self._settle_to(self._settled_end(self._venue(now_ms)))
         if self.is_open:
             self._ask_again(now_ms)
             self._keep_alive(now_ms)
@@ -356,6 +358,17 @@ class CandleStream:
 
     # settling
 
+    def _settled_end(self, venue_ms: int) -> int:
+        """Where the settled minutes end now; a sign of life from after the grace is worth a moment's patience."""
+        end_t = minute_of(venue_ms - self.policy.grace_ms)
+        if self.is_open and not self._was_heard_after(end_t) and venue_ms - end_t - self.policy.grace_ms < PATIENCE_MS:
+            return end_t - MINUTE_MS
+        return end_t
+
+    def _was_heard_after(self, end_t: int) -> bool:
+        """Whether a message came after the grace of the minutes before `end_t`: all that was sent before it has come."""
+        return self._venue(self._last_message) >= end_t + self.policy.grace_ms
+
     def _settle_to(self, end_t: int) -> None:
         if end_t <= self._settled_t:
             return
@@ -372,9 +385,12 @@ class CandleStream:
         is_clean = self._is_clean(track, t)
         if candle is not None:
             has_later = running is not None and running.t > t
-            final = is_clean and has_later and self.policy.is_final_by_stream
+            is_heard = self._was_heard_after(t + MINUTE_MS)
+            final = is_clean and has_later and is_heard and self.policy.is_final_by_stream
             if is_clean and not final:
                 track.unproven[t] = candle
+                if has_later:
+                    self._proving.add(track)
             track.closes_at(candle.c, self.policy.jump_pct)
             track.lively, track.silent = track.lively + 1, 0
             self._emit(track, ClosedMinute(candle, "stream", final))
@@ -396,13 +412,15 @@ class CandleStream:
         self._out.minutes.append(minute)
 
     def _prove(self) -> None:
-        """Minutes that settled before a later frame came are final now, if nothing happened in between."""
-        for track in self._proving:
+        """Minutes that settled before a later frame or sign of life came are final now, if nothing went wrong since."""
+        for track in list(self._proving):
+            if not track.unproven or not self._was_heard_after(max(track.unproven) + MINUTE_MS):
+                continue
             for t, candle in track.unproven.items():
                 if self._is_clean(track, t) and self.policy.is_final_by_stream:
                     self._emit(track, ClosedMinute(candle, "stream", True))
             track.unproven.clear()
-        self._proving.clear()
+        self._proving = {track for track in self._proving if track.unproven}
 
     def _listen_for_silence(self, track: _Track) -> None:
         """A lively coin that falls silent may have lost its subscription without a word."""
