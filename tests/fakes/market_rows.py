@@ -120,7 +120,8 @@ def indicators(market: Database, symbol: str, t: int, *, known_at: int | None = 
             INSERT INTO hyperliquid_technical_indicators
               (symbol, t, rsi14, bb_upper, bb_middle, bb_lower, sma20, ema20, macd, macd_signal, macd_hist, known_at)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT DO UPDATE SET rsi14 = excluded.rsi14, macd_hist = excluded.macd_hist, known_at = excluded.known_at
+            ON CONFLICT DO UPDATE SET rsi14 = excluded.rsi14, macd_hist = excluded.macd_hist,
+              known_at = excluded.known_at
             """,
             (symbol, t, *(values.get(name) for name in names), t + MINUTE_MS if known_at is None else known_at),
         )

@@ -1,4 +1,4 @@
-"""A whole small world for the thread from packet to ledger: both databases, a store, a clock, and a clone that trades."""
+"""A small world for the thread from packet to ledger: both databases, a store, a clock, clones that trade."""
 
 from dataclasses import dataclass
 from typing import Literal
