@@ -75,9 +75,12 @@ def asset(symbol: str, base_token: str, search_terms: Iterable[str]) -> Asset:
     names = []
     for term in search_terms:
         words = tuple(match[2].casefold() for match in _WORD.finditer(term))
-        if len(words) == 1 and (len(words[0]) <= SHORTEST_BARE_TICKER or words[0].upper() in tickers):
+        is_ticker = len(words) == 1 and (len(words[0]) <= SHORTEST_BARE_TICKER or words[0].upper() in tickers)
+        if is_ticker:
             tickers.add(words[0].upper())
-        elif 0 < len(words) <= LONGEST_NAME:
+        if is_ticker and (term.isupper() or words[0].upper() in false_friends().tickers):
+            continue  # written like a word it would be taken for one; "Aave" and "Bonk" are names as well
+        if 0 < len(words) <= LONGEST_NAME:
             names.append(words)
     return Asset(symbol, frozenset(tickers), tuple(dict.fromkeys(names)))
 
@@ -154,7 +157,7 @@ class Linker:
             name = tuple(word.folded for word in words[position : position + length])
             if name not in self._names:
                 continue
-            is_plain = name in self._friends.names or (length == 1 and name[0].upper() in self._friends.tickers)
+            is_plain = name in self._friends.names or (length == 1 and len(name[0]) <= SHORTEST_BARE_TICKER)
             if not is_plain or (is_crypto and words[position].text[0].isupper()):
                 return length, self._names[name]
         return 0, set()
@@ -181,6 +184,8 @@ class Linker:
             name = tuple(tag.casefold().split("-"))
             if name not in self._friends.names:
                 yield from ((symbol, tag) for symbol in self._names.get(name, ()))
+            if len(tag) >= SHORTEST_BARE_TICKER and tag.upper() not in self._friends.tickers:
+                yield from ((symbol, tag) for symbol in self._tickers.get(tag.upper(), ()))
 
 
 def _words(text: str) -> Iterator[_Word]:
