@@ -3,13 +3,16 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NoReturn
 
 import typer
 
 from clash_pipeline.cli.output import fail, one_line_errors, print_json, sparkline, table
 
 if TYPE_CHECKING:
+    from clash_pipeline.market.defillama.rows import Table
+    from clash_pipeline.market.defillama.store import Known as KnownSubject
+    from clash_pipeline.market.defillama.store import Stored
     from clash_pipeline.market.hyperliquid.funding import FundingRate
     from clash_pipeline.market.hyperliquid.registry import Asset
     from clash_pipeline.market.polymarket.reading import Known, Memory, Selected
@@ -27,7 +30,10 @@ INDICATORS = (
     "rsi14", "bb_upper", "bb_middle", "bb_lower", "sma20", "ema20", "macd", "macd_signal", "macd_hist",
 )  # fmt: skip
 
+MACRO_TABLES: "tuple[Table, ...]" = ("capital_base", "capital_flows", "economic_throughput")
+
 Interval = Literal["1m", "1h"]
+Scope = Literal["global", "chain", "protocol", "stablecoin"]
 SymbolArgument = Annotated[str, typer.Argument(metavar="SYMBOL", help="The coin as on the wire: BTC, kPEPE, @107.")]
 IntervalOption = Annotated[Interval, typer.Option("--interval", help="One-minute rows, or one-hour rows.")]
 FromOption = Annotated[str | None, typer.Option("--from", metavar="TIME", help="First open time; default: the newest.")]
@@ -180,6 +186,41 @@ def polymarket(symbol: SymbolArgument, as_of: AsOfOption = None, as_json: JsonOp
         typer.echo(f"no {what} market: {reason.replace('_', ' ')}")
 
 
+@app.command()
+@one_line_errors
+def defillama(
+    scope: Annotated[
+        Scope | None, typer.Argument(metavar="[SCOPE]", help="global, chain, protocol or stablecoin.")
+    ] = None,
+    subject: Annotated[str | None, typer.Argument(metavar="[SUBJECT]", help="defi, Solana, aave-v3, USDT ...")] = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    as_of: AsOfOption = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the hours of a subject: TVL and capital, its flows, what it turns over. Without one, list the subjects."""
+    from clash_pipeline.market.defillama import store as memory
+
+    wanted = _range(start, end, as_of, limit)
+    with _memory() as connection:
+        known = memory.subjects(connection, scope)
+        if scope is None or subject is None:
+            _list_subjects(known, as_json)
+            return
+        if subject not in {found.subject for found in known}:
+            _fail_unknown(f"{scope} {subject!r}", subject, [found.subject for found in known])
+        tables = {
+            name: memory.read(connection, name, scope, subject, wanted.from_t, wanted.to_t, wanted.as_of)
+            for name in MACRO_TABLES
+        }
+    if as_json:
+        print_json({name: [_macro_object(row) for row in rows[-wanted.most :]] for name, rows in tables.items()})
+        return
+    for name, rows in tables.items():
+        _macro_table(f"{scope} {subject}: {name.replace('_', ' ')}", rows[-wanted.most :])
+
+
 # --- arguments ------------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +240,14 @@ def _require(connection: "Connection", symbol: str) -> "Asset":
         near = registry.near_matches(connection, symbol)
         fail(f"no asset {symbol!r}; " + (f"did you mean {', '.join(near)}?" if near else "see clash market assets"))
     return asset
+
+
+def _fail_unknown(what: str, text: str, names: Sequence[str]) -> NoReturn:
+    from difflib import get_close_matches
+
+    by_letters = {name.lower(): name for name in names}
+    near = [by_letters[name] for name in get_close_matches(text.lower(), by_letters, n=5)]
+    fail(f"no {what}; " + (f"did you mean {', '.join(near)}?" if near else "see clash market defillama"))
 
 
 class _Range(NamedTuple):
@@ -292,3 +341,35 @@ def _linked_row(market: "Known") -> tuple[object, ...]:
     from clash_pipeline.clock import iso
 
     return market.question, None if market.end_at is None else iso(market.end_at), market.matched, market.slug
+
+
+def _list_subjects(known: "Sequence[KnownSubject]", as_json: bool) -> None:
+    from clash_pipeline.clock import iso
+
+    if as_json:
+        print_json([found._asdict() for found in known])
+        return
+    rows = [(found.scope, found.subject, iso(found.t)) for found in known]
+    table(f"{len(rows)} subjects", ("scope", "subject", "newest hour"), rows)
+
+
+def _macro_object(row: "Stored") -> dict[str, Any]:
+    return {"t": row.t, **row.values, "missing": row.missing, "known_at": row.known_at}
+
+
+def _macro_table(title: str, rows: "Sequence[Stored]") -> None:
+    from clash_pipeline.clock import iso
+
+    if not rows:
+        typer.echo(f"{title}: nothing known")
+        return
+    columns = list(rows[-1].values)
+    shown = [(iso(row.t), *(_amount(row, column) for column in columns)) for row in rows]
+    table(title, ("hour", *(f"{column}>" for column in columns)), shown)
+    first = [value for row in rows if (value := row.values[columns[0]]) is not None]
+    _line(columns[0], first)
+
+
+def _amount(row: "Stored", column: str) -> str:
+    value = row.values[column]
+    return row.missing.get(column, "–").replace("_", " ") if value is None else f"{value:,.2f}"
