@@ -5,23 +5,26 @@ lets clones decide, asks Dagster for backfills, and reports what happened. Early
 to Dagster's sensor: both go through the same services.
 """
 
-import asyncio
+import json
 import os
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clash_pipeline.cli.output import Exit, fail, one_line_errors
+from clash_pipeline.storage.sqlite import one
 
 if TYPE_CHECKING:
     from clash_pipeline.cli.dagster_web import DagsterWeb
+    from clash_pipeline.cli.supervise import Child
     from clash_pipeline.replay.driver import Driver
     from clash_pipeline.services import Services
     from clash_pipeline.settings import Settings
@@ -161,7 +164,7 @@ def _replay(story: Story, hours: int) -> None:
     last_ticks = end - DAGSTER_WAVES * story.settings.default_cadence_sec * 1000
     for number, minute in enumerate(story.driver.minutes(end - MINUTE_MS)):
         if number in planned:
-            story.driver.controls.add_fault(planned[number])
+            story.driver.controls.add_faults(planned[number])
             story.faults.append(f"{iso(minute + MINUTE_MS)} {planned[number]}")
         if number >= WARM_UP_MINUTES:
             _wave(story, by_dagster=minute >= last_ticks and story.dagster.is_ready())
@@ -173,21 +176,32 @@ def _replay(story: Story, hours: int) -> None:
 
 
 def _create_clones_when_listed(story: Story) -> None:
-    from clash_pipeline.cli.clones import create_clone
-
     deadline = time.monotonic() + READY_SEC
     while not _is_listed(story):
         if time.monotonic() > deadline:
             fail(f"the ingester did not fill the registry; log: {story.settings.home / 'logs' / 'ingester.log'}")
         time.sleep(0.1)
     for name, symbols in CLONES:
-        clone_id, account_id = create_clone(story.services, name, engine="rules", symbols=symbols.split(","))
-        say("clones", f"{name} (clone {clone_id}) trades {symbols} by rules in account {account_id}")
+        made = _clash(story, "clones", "create", name, "--engine", "rules", "--symbols", symbols, "--json")
+        say("clones", f"{name} (clone {made['clone_id']}) trades {symbols} by rules in account {made['account_id']}")
+
+
+def _clash(story: Story, *words: str) -> dict[str, Any]:
+    """Run a command of ours, as a person would, and read its JSON."""
+    from clash_pipeline.cli.up import child_environment
+
+    command = [sys.executable, "-m", "clash_pipeline.cli.main", *words]
+    done = subprocess.run(  # noqa: S603  # our own command line
+        command, env=dict(child_environment(story.settings)), capture_output=True, text=True
+    )
+    if done.returncode:
+        fail(done.stderr.strip() or f"{' '.join(words)} ended with {done.returncode}", Exit.UNAVAILABLE)
+    return dict(json.loads(done.stdout))
 
 
 def _is_listed(story: Story) -> bool:
     with story.services.market.read() as connection:
-        return bool(connection.execute("SELECT count(*) FROM hyperliquid_assets").fetchone()[0])
+        return bool(one(connection, "SELECT count(*) FROM hyperliquid_assets"))
 
 
 def _wave(story: Story, *, by_dagster: bool) -> None:
@@ -200,7 +214,7 @@ def _wave(story: Story, *, by_dagster: bool) -> None:
         if by_dagster:
             _wait_for_dagster(story)
         else:
-            asyncio.run(_decide(story, found))
+            waves.run_once(story.services, worker="demo")
         story.waves.append(("dagster" if by_dagster else "worker", len(found)))
     with story.services.clash.read() as connection:
         open_ids = accounts.open_ids(connection)
@@ -208,23 +222,19 @@ def _wave(story: Story, *, by_dagster: bool) -> None:
         marks.mark(story.services.clash, story.services.market, account_id, story.services.clock.now_ms())
 
 
-async def _decide(story: Story, found: list) -> None:  # type: ignore[type-arg]
-    from clash_pipeline.decisions import waves
-
-    prepared, _ = waves.prepare(story.services, found, worker="demo")
-    decided = await waves.decide(story.services.store, prepared)
-    waves.record(story.services, decided)
-    waves.apply(story.services, decided)
-
-
 def _wait_for_dagster(story: Story) -> None:
     from clash_pipeline.decisions import waves
 
     deadline = time.monotonic() + READY_SEC
-    while waves.due(story.services) or waves.undelivered(story.services):
+    while waves.due(story.services) or _at_work(story):
         if time.monotonic() > deadline:
             fail(f"Dagster's sensor did not decide in {READY_SEC:g} s; log: {story.settings.home / 'logs'}")
         time.sleep(0.2)
+
+
+def _at_work(story: Story) -> bool:
+    with story.services.clash.read() as connection:
+        return bool(one(connection, "SELECT count(*) FROM decision_runs WHERE state IN ('queued', 'running')"))
 
 
 # Dagster's part
@@ -282,11 +292,11 @@ def _answers(driver: "Driver") -> bool:
         return False
 
 
-def _wait(what: str, child: "object", is_done: "object") -> None:
+def _wait(what: str, child: "Child", is_done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + READY_SEC
-    while not is_done():  # type: ignore[operator]
-        if not child.is_alive() or time.monotonic() > deadline:  # type: ignore[attr-defined]
-            fail(f"{what} did not start:\n{child.last_lines()}", Exit.UNAVAILABLE)  # type: ignore[attr-defined]
+    while not is_done():
+        if not child.is_alive() or time.monotonic() > deadline:
+            fail(f"{what} did not start:\n{child.last_lines()}", Exit.UNAVAILABLE)
         time.sleep(0.05)
 
 
