@@ -194,7 +194,7 @@ def _rsi(gain: Matrix, loss: Matrix, out: Matrix) -> None:
 
 def _total(rows: Matrix) -> Matrix:
     """The sum of the rows, one after the other: `sum(axis=0)` adds in another order for one column than for two."""
-    total = rows[0].copy()
+    total: Matrix = rows[0].copy()
     for row in rows[1:]:
         total += row
     return total

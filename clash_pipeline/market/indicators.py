@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from clash_pipeline.clock import DAY_MS, HOUR_MS, MINUTE_MS, day_of
-from clash_pipeline.market import candles
-from clash_pipeline.storage.sqlite import Connection
+from clash_pipeline.market import candles, minutes
+from clash_pipeline.storage.sqlite import Connection, Database, one
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,6 +23,8 @@ WARM_UP_ROWS = 720
 """Minutes before a day from which its recursions start; shorter is measurably wrong (01 Rules)."""
 DAY_ROWS = DAY_MS // MINUTE_MS
 WARM_UP_MS = WARM_UP_ROWS * MINUTE_MS
+SYMBOLS_A_CHUNK = 16
+"""Symbols that a backfill writes in one transaction."""
 LINES = ("rsi14", "bb_upper", "bb_middle", "bb_lower", "sma20", "ema20", "macd", "macd_signal", "macd_hist")
 """The indicators in the order of the table's columns."""
 
@@ -68,13 +70,27 @@ def refresh_day(
 def refresh_range(
     connection: Connection, *, from_t: int, to_t: int, known_at: int, symbols: Collection[str] | None = None
 ) -> int:
-    """Write the indicators of the minutes `[from_t, to_t)`, day by day; returns how many rows are new or different."""
+    """Write the indicators of the minutes `[from_t, to_t)`; returns how many rows are new or different.
+
+    Where the day after has rows already, and the range holds minutes that warm it up, that day is written again too:
+    days may be filled in any order.
+    """
     wanted = candles.followed(connection) if symbols is None else sorted(symbols)
-    if not wanted or from_t >= to_t:
-        return 0
-    origin = anchor_of(from_t)
-    closes = stored_closes(connection, wanted, origin, to_t)
-    return store(connection, wanted, closes, origin=origin, from_t=from_t, to_t=to_t, known_at=known_at)
+    written = _write(connection, wanted, from_t, to_t, known_at)
+    next_day_t = day_of(to_t - 1) + DAY_MS
+    if written and to_t > next_day_t - WARM_UP_MS:
+        warmed = [symbol for symbol in wanted if one(connection, _HAS_ROWS, (symbol, next_day_t))]
+        written += _write(connection, warmed, next_day_t, next_day_t + DAY_MS, known_at)
+    return written
+
+
+def backfill(market: Database, *, from_t: int, to_t: int, known_at: int, symbols: Collection[str] | None = None) -> int:
+    """Write the indicators of a long range, a transaction for every few symbols; returns how many rows changed."""
+    written = 0
+    for chunk in minutes.chunks(market, symbols, SYMBOLS_A_CHUNK):
+        with market.write() as connection:
+            written += refresh_range(connection, from_t=from_t, to_t=to_t, known_at=known_at, symbols=chunk)
+    return written
 
 
 def anchor_of(t: int) -> int:
@@ -86,47 +102,6 @@ def days_with(t: int) -> list[int]:
     """The days whose values depend on the candle of a minute: its own, and the next one if it warms that up."""
     day = day_of(t)
     return [day, day + DAY_MS] if t >= day + DAY_MS - WARM_UP_MS else [day]
-
-
-def stored_closes(connection: Connection, symbols: Sequence[str], from_t: int, to_t: int) -> "Matrix":
-    """The closes of `[from_t, to_t)`: a row for each minute, a column for each symbol, NaN without a candle."""
-    import numpy as np
-
-    closes = np.full(((to_t - from_t) // MINUTE_MS, len(symbols)), np.nan)
-    cursor = connection.cursor()
-    cursor.row_factory = None
-    for column, symbol in enumerate(symbols):
-        rows = cursor.execute(_CLOSES, (symbol, from_t, to_t)).fetchall()
-        if rows:
-            times, texts = zip(*rows, strict=True)
-            at = (np.array(times) - from_t) // MINUTE_MS
-            closes[at, column] = np.fromiter(map(float, texts), np.float64, len(texts))
-    return closes
-
-
-def store(
-    connection: Connection,
-    symbols: Sequence[str],
-    closes: "Matrix",
-    *,
-    origin: int,
-    from_t: int,
-    to_t: int,
-    known_at: int,
-) -> int:
-    """Work out and write the rows of `[from_t, to_t)` from closes whose row 0 is the anchor `origin` of `from_t`."""
-    from clash_pipeline.market.indicator_math import indicators
-
-    written = 0
-    for day_t in range(day_of(from_t), to_t, DAY_MS):
-        start, stop = max(from_t, day_t), min(to_t, day_t + DAY_MS)
-        anchor = (day_t - WARM_UP_MS - origin) // MINUTE_MS
-        window = closes[anchor : (stop - origin) // MINUTE_MS]
-        first = (start - day_t) // MINUTE_MS + WARM_UP_ROWS
-        lines, _ = indicators(window, first_row=first)
-        rows = _rows(symbols, window[first:], lines.rows(first, len(window)), start, known_at)
-        written += upsert(connection, rows)
-    return written
 
 
 def upsert(connection: Connection, rows: Iterable[tuple[object, ...]]) -> int:
@@ -171,6 +146,22 @@ def frame(
 # rows out of matrices, and the questions as SQL
 
 
+def _write(connection: Connection, symbols: Sequence[str], from_t: int, to_t: int, known_at: int) -> int:
+    from clash_pipeline.market.indicator_math import indicators
+
+    if not symbols or from_t >= to_t:
+        return 0
+    written, origin = 0, anchor_of(from_t)
+    closes = minutes.closes(connection, symbols, origin, to_t)
+    for day_t in range(day_of(from_t), to_t, DAY_MS):
+        start, stop = max(from_t, day_t), min(to_t, day_t + DAY_MS)
+        window = closes[(anchor_of(day_t) - origin) // MINUTE_MS : (stop - origin) // MINUTE_MS]
+        first = (start - day_t) // MINUTE_MS + WARM_UP_ROWS
+        lines, _ = indicators(window, first_row=first)
+        written += upsert(connection, _rows(symbols, window[first:], lines.rows(first, len(window)), start, known_at))
+    return written
+
+
 def _rows(
     symbols: Sequence[str], closes: "Matrix", lines: "Lines", from_t: int, known_at: int
 ) -> Iterator[tuple[object, ...]]:
@@ -191,7 +182,7 @@ def _select(
 ) -> list[tuple[object, ...]]:
     if interval not in candles.INTERVAL_MS:
         raise ValueError(f"interval must be 1m or 1h, not {interval[:20]!r}")
-    minutes = _MINUTES if as_of is None else _MINUTES_AS_OF
+    query = _MINUTES if as_of is None else _MINUTES_AS_OF
     parameters = {
         "symbols": msgspec.json.encode(symbols).decode(), "from_t": from_t, "to_t": to_t, "as_of": as_of
     }  # fmt: skip
@@ -199,7 +190,7 @@ def _select(
         parameters |= {"from_t": -(-from_t // HOUR_MS) * HOUR_MS, "to_t": -(-to_t // HOUR_MS) * HOUR_MS}
     cursor = connection.cursor()
     cursor.row_factory = None
-    rows = cursor.execute(minutes, parameters).fetchall()
+    rows = cursor.execute(query, parameters).fetchall()
     return rows if interval == "1m" else list(_last_of_hours(rows))
 
 
@@ -211,8 +202,8 @@ def _last_of_hours(rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[object,
     return ((symbol, hour, *row[2:]) for (symbol, hour), row in last.items())
 
 
-_CLOSES = """
-SELECT t, c FROM hyperliquid_candles WHERE symbol = ? AND interval = '1m' AND t >= ? AND t < ?
+_HAS_ROWS = """
+SELECT 1 FROM hyperliquid_technical_indicators WHERE symbol = ?1 AND t >= ?2 AND t < ?2 + 86400000 LIMIT 1
 """
 
 _UPSERT = """

@@ -4,13 +4,13 @@ Over the minutes that traded: open first, high max, low min, close last, volume 
 a trade does not vote, unless no minute of the hour has one. Prices keep the text of the minute they come from.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import structlog
 
 from clash_pipeline.clock import HOUR_MS
-from clash_pipeline.market import candles
+from clash_pipeline.market import candles, minutes
 from clash_pipeline.market.candles import Candle
 from clash_pipeline.storage.sqlite import Connection, Database
 
@@ -26,10 +26,10 @@ SYMBOLS_A_CHUNK = 32
 log = structlog.get_logger(__name__)
 
 
-def hours(minutes: "pl.DataFrame") -> "pl.DataFrame":
+def hours(of_minutes: "pl.DataFrame") -> "pl.DataFrame":
     """The hours that minutes make, by symbol and time: `symbol, t, o, h, l, c, v, n, final`.
 
-    `minutes` has the fields of `candles.frame`, each minute once, in any order. An hour is final (1) when all of its
+    `of_minutes` has the fields of `candles.frame`, each minute once, in any order. An hour is final (1) when all of its
     sixty minutes are there and final.
     """
     import polars as pl
@@ -39,7 +39,7 @@ def hours(minutes: "pl.DataFrame") -> "pl.DataFrame":
     prices = [pl.col(name).cast(pl.Float64).alias(f"{name}_number") for name in ("h", "l")]
     has_traded = (pl.col("n") > 0) | (pl.col("volume") > 0)
     votes = pl.col("has_traded") | ~pl.col("has_traded").any()
-    ordered = minutes.sort("symbol", "t").with_columns(*prices, hour=hour, volume=volume)
+    ordered = of_minutes.sort("symbol", "t").with_columns(*prices, hour=hour, volume=volume)
     grouped = ordered.with_columns(has_traded=has_traded).group_by("symbol", "hour", maintain_order=True)
     return grouped.agg(
         o=pl.col("o").filter(votes).first(),
@@ -69,10 +69,8 @@ def refresh_range(
     """
     if from_t % HOUR_MS or to_t % HOUR_MS:
         raise ValueError(f"an hour starts at a multiple of {HOUR_MS} ms, not at {from_t} or {to_t}")
-    minutes = candles.frame(
-        connection, interval="1m", from_t=from_t, to_t=to_t, symbols=symbols, final_only=True
-    )  # fmt: skip
-    made = hours(minutes)
+    wanted = candles.followed(connection) if symbols is None else sorted(symbols)
+    made = hours(minutes.final_minutes(connection, wanted, from_t, to_t))
     return sum(_store(connection, made, final, known_at) for final in (1, 0))
 
 
@@ -83,20 +81,10 @@ def backfill(market: Database, *, from_t: int, to_t: int, known_at: int, symbols
         ValueError: a bound is not the start of an hour.
     """
     written = 0
-    for chunk in chunks(market, symbols, SYMBOLS_A_CHUNK):
+    for chunk in minutes.chunks(market, symbols, SYMBOLS_A_CHUNK):
         with market.write() as connection:
             written += refresh_range(connection, from_t=from_t, to_t=to_t, known_at=known_at, symbols=chunk)
     return written
-
-
-def chunks(market: Database, symbols: Collection[str] | None, size: int) -> Iterator[list[str]]:
-    """The wanted symbols (default: all that have candles) in key order, a few at a time."""
-    if symbols is None:
-        with market.read() as connection:
-            symbols = candles.followed(connection)
-    wanted = sorted(symbols)
-    for start in range(0, len(wanted), size):
-        yield wanted[start : start + size]
 
 
 def _store(connection: Connection, made: "pl.DataFrame", final: int, known_at: int) -> int:
