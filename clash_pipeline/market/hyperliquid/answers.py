@@ -27,6 +27,8 @@ SPOT_ID_BASE = 10_000
 SINGLE_TIER_BELOW = 50
 """Margin table ids below this mean one tier whose leverage is the id (10 §1)."""
 
+Name = Annotated[str, Meta(pattern=r"^[!-~]{1,64}\Z")]
+"""Names that are stored or shown: printable ASCII. (`*` and `?` occur; a pattern is too slow for candle frames.)"""
 Decimals = Annotated[int, Meta(ge=0, le=8)]
 Leverage = Annotated[int, Meta(ge=1, le=1_000)]
 
@@ -41,7 +43,7 @@ class MarginTier(Struct, frozen=True, gc=False):
 class Perp(Struct, gc=False):
     """One entry of the perp universe; `position` is its asset id."""
 
-    name: Symbol
+    name: Name
     szDecimals: Annotated[int, Meta(ge=0, le=6)]
     maxLeverage: Leverage
     marginTableId: Count | None = None
@@ -67,7 +69,7 @@ class PerpMeta(NamedTuple):
 class SpotToken(Struct, gc=False):
     """A token that spot pairs are made of."""
 
-    name: Symbol
+    name: Name
     szDecimals: Decimals
     index: Count
     fullName: str | None = None
@@ -77,7 +79,7 @@ class SpotPair(Struct, gc=False):
     """A spot pair; `tokens` are the indices of base and quote."""
 
     tokens: tuple[Count, Count]
-    name: Symbol
+    name: Name
     index: Count
     isCanonical: bool = False
 
@@ -290,9 +292,9 @@ def decode_predicted_fundings(payload: bytes, *, rejected: Rejections | None = N
 
 _PAID_ROWS: Final = msgspec.json.Decoder(list[PaidFunding])
 _PAID: Final = msgspec.json.Decoder(PaidFunding)
-_PREDICTED_COINS: Final = msgspec.json.Decoder(list[tuple[Symbol, list[msgspec.Raw]]])
-_PREDICTED_COIN: Final = msgspec.json.Decoder(tuple[Symbol, list[msgspec.Raw]])
-_PREDICTED_VENUE: Final = msgspec.json.Decoder(tuple[Symbol, PredictedFunding | None])
+_PREDICTED_COINS: Final = msgspec.json.Decoder(list[tuple[Name, list[msgspec.Raw]]])
+_PREDICTED_COIN: Final = msgspec.json.Decoder(tuple[Name, list[msgspec.Raw]])
+_PREDICTED_VENUE: Final = msgspec.json.Decoder(tuple[Name, PredictedFunding | None])
 
 
 def _venues(raws: Sequence[msgspec.Raw], rejected: Rejections | None) -> Iterator[tuple[str, PredictedFunding | None]]:
