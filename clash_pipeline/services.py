@@ -62,7 +62,10 @@ class Services:
 
         budget = WeightBudget(self.market, "hyperliquid", self.settings.rest_weight_per_minute, self.clock)
         async with httpx.AsyncClient() as client:
-            http = VenueHttp("hyperliquid", client, **self._limits())
+            settings = self.settings
+            http = VenueHttp(
+                "hyperliquid", client, timeout_sec=settings.http_timeout_sec, max_bytes=settings.http_max_bytes
+            )
             yield HyperliquidRest(http, budget, str(self.settings.hyperliquid_url), self.clock)
 
     @asynccontextmanager
@@ -84,9 +87,6 @@ class Services:
 
         async with httpx.AsyncClient() as connections:
             yield DefiLlamaClient.from_settings(self.settings, connections)
-
-    def _limits(self) -> dict[str, float | int]:
-        return {"timeout_sec": self.settings.http_timeout_sec, "max_bytes": self.settings.http_max_bytes}
 
 
 def build(settings: Settings | None = None, *, migrate: bool = False) -> Services:

@@ -11,6 +11,7 @@ import dagster as dg
 from clash_pipeline.clock import DAY_MS, HOUR_MS
 from clash_pipeline.services import Services
 from jobs.labels import CADENCE_TAG, labels
+from resources.beta import OPERATIONS
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 BATCH = 200
@@ -59,7 +60,8 @@ def forget_dagster_history(context: dg.OpExecutionContext, services: dg.Resource
 @dg.job(
     description="Prunes Dagster's run and event history; the databases of record are not touched.",
     executor_def=dg.in_process_executor,
-    tags=labels("retention", "operations", "hour", alone="retain_dagster_history"),
+    owners=OPERATIONS,
+    tags=labels("retention", "hour", alone="retain_dagster_history"),
 )
 def retain_dagster_history() -> None:
     """Forget what the settings say is old."""

@@ -1,7 +1,4 @@
-"""Tags that every job carries: family, owner, how often it runs, and that it never overlaps itself.
-
-Owners are a tag: Dagster's own field for jobs is still marked beta and warns on every load.
-"""
+"""Tags that every job carries: its family, how often it runs, and that it never overlaps itself."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -13,10 +10,9 @@ ONE_AT_A_TIME_TAG = "clash/one_at_a_time"
 """The run queue lets one run of each value through (cli.dagster.instance_configuration)."""
 
 Cadence = Literal["minute", "hour", "day", "hand"]
-Owner = Literal["market-data", "trading", "operations"]
 
 
-def labels(family: str, owner: Owner, cadence: Cadence, *, alone: str | None = None) -> Mapping[str, str]:
+def labels(family: str, cadence: Cadence, *, alone: str | None = None) -> Mapping[str, str]:
     """The tags of a job; `alone` names what must not run twice at once."""
-    tags = {"clash/family": family, "clash/owner": owner, CADENCE_TAG: cadence}
+    tags = {"clash/family": family, CADENCE_TAG: cadence}
     return {**tags, ONE_AT_A_TIME_TAG: alone} if alone else tags

@@ -1,6 +1,6 @@
 """The services of a run: databases, store, venue clients and clock, built from `CLASH_*` when they are first needed.
 
-Assets and ops ask for `services: dg.ResourceParam[Services]` and get the plain object, so that a test hands over its own.
+Assets and ops ask for `services: dg.ResourceParam[Services]` and get the plain object, so a test hands over its own.
 """
 
 from collections.abc import Generator

@@ -7,9 +7,10 @@ import dagster as dg
 from clash_pipeline.clock import iso
 from clash_pipeline.market.observations import ChannelReport, since
 from clash_pipeline.services import Services
+from resources.beta import MARKET_DATA
 
 MATERIALIZED = frozenset({"hyperliquid_candles_1m", "hyperliquid_latest_prices"})
-"""Kept by the ingester alone: its cycles are their materializations. The others are also made here, and are observed."""
+"""Kept by the ingester alone: its cycles are their materializations. The others are made here too, and observed."""
 
 CHANNEL_ASSETS: Mapping[tuple[str, str], str] = {
     ("hyperliquid", "candles_1m"): "hyperliquid_candles_1m",
@@ -55,6 +56,7 @@ def observe_ingestion(every_sec: int) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Reads finished ingestion cycles and reports them on their assets: rows, lag, coverage, errors.",
         tags={"clash/family": "ingestion"},
+        owners=MARKET_DATA,
     )(report_ingestion)
 
 

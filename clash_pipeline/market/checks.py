@@ -6,13 +6,17 @@ nothing to look at passes and says so.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS, hour_of, iso
-from clash_pipeline.storage.sqlite import Connection
+from clash_pipeline.market.spans import Span
+from clash_pipeline.settings import Settings
+from clash_pipeline.storage.sqlite import Connection, Database
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from clash_pipeline.archive.stores import ArtifactStore
 
 Severity = Literal["warn", "error"]
 
@@ -20,13 +24,6 @@ COVERAGE_WARN, COVERAGE_ERROR = 0.98, 0.80
 STALE_ERROR_FACTOR = 5
 """A stream this many times older than its limit is an error; before that it is a warning."""
 EXAMPLES = 10
-
-
-class Span(NamedTuple):
-    """The half-open range `[from_t, to_t)` a check looks at, epoch ms."""
-
-    from_t: int
-    to_t: int
 
 
 @dataclass(frozen=True)
@@ -137,15 +134,70 @@ def rollup_equals_source(connection: Connection, span: Span) -> Verdict:
     )
 
 
-def same_rows(name: str, stored: Sequence[tuple[object, ...]], remade: Sequence[tuple[object, ...]]) -> Verdict:
-    """Whether rows that were written once and rows that were made again are the same, bit for bit."""
-    before, after = set(stored), set(remade)
-    differing = sorted(before ^ after, key=repr)
+def indicator_rows(market: Database, spans: Sequence[Span]) -> list[tuple[object, ...]]:
+    """Every indicator row of some ranges without its `known_at`, to be compared with another reading."""
+    with market.read() as connection:
+        rows = [row for span in spans for row in connection.execute(_INDICATOR_ROWS, span._asdict())]
+    return [tuple(row) for row in rows]
+
+
+def equals_what_was_written(before: Sequence[tuple[object, ...]], after: Sequence[tuple[object, ...]]) -> Verdict:
+    """Whether indicator rows that were there are the same bits after they were made again; new rows are not judged."""
+    made = {row[:2]: row for row in after}
+    differing = [row for row in before if made.get(row[:2]) != row]
     return Verdict(
         passed=not differing,
-        summary=f"{len(differing):,} of {len(after):,} {name} rows differ when made again",
-        figures={"judged": len(after), "differing": len(differing)},
-        examples=tuple(differing[:EXAMPLES]),
+        summary=f"{len(differing):,} of {len(before):,} rows differ when made again; {len(after) - len(before):,} new",
+        figures={"judged": len(before), "differing": len(differing)},
+        columns=("symbol", "t", "rsi14 as it was", "rsi14 made again"),
+        examples=tuple((row[0], row[1], row[2], made.get(row[:2], (None,) * 3)[2]) for row in differing[:EXAMPLES]),
+    )
+
+
+def archive_equals_source(
+    market: Database, store: "ArtifactStore", table: str, days: Sequence[int], now_ms: int
+) -> Verdict:
+    """Whether each archived day reads back whole, and equals what SQLite still holds of it."""
+    from clash_pipeline.archive import partitions
+    from clash_pipeline.archive.readiness import PartitionRefused
+    from clash_pipeline.archive.stores import StoreError
+
+    wrong: list[tuple[object, ...]] = []
+    rows = 0
+    for day in days:
+        try:
+            partition = partitions.verify_day(market, store, table, day, now_ms)
+        except (PartitionRefused, StoreError) as problem:
+            wrong.append((iso(day), str(problem)))
+            continue
+        rows += partition.row_count
+        if not partition.may_lack_hot_rows:
+            count, content_hash = partitions.hot_content(market, table, day)
+            if (count, content_hash) != (partition.row_count, partition.content_hash):
+                wrong.append((iso(day), f"{partition.row_count:,} rows archived, {count:,} other rows in SQLite"))
+    return Verdict(
+        passed=not wrong,
+        summary=f"{len(days) - len(wrong)} of {len(days)} days read back and equal",
+        figures={"days": len(days), "rows": rows},
+        columns=("day", "problem"),
+        examples=tuple(wrong[:EXAMPLES]),
+    )
+
+
+def channel_is_fresh(connection: Connection, settings: Settings, source: str, channel: str, now_ms: int) -> Verdict:
+    """What the health page says of a channel; a channel that never ran or only is late is a warning."""
+    from clash_pipeline.market import health
+
+    found = next(
+        (c for c in health.read(connection, settings, now_ms) if (c.source, c.channel) == (source, channel)), None
+    )
+    if found is None:
+        return Verdict(False, f"{source}.{channel} is not a channel of this system")
+    return Verdict(
+        passed=found.is_good,
+        summary=found.sentence,
+        severity="error" if found.status == "failed" else "warn",
+        figures={"status": found.status, "rows_per_hour": found.rows_per_hour},
     )
 
 
@@ -217,6 +269,11 @@ WHERE t >= :from_t AND t < :to_t
 GROUP BY symbol, interval, t / iif(interval = '1m', 60000, 3600000)
 HAVING count(*) > 1 OR min(t) % iif(interval = '1m', 60000, 3600000) <> 0
 ORDER BY symbol, opens
+"""
+
+_INDICATOR_ROWS = """
+SELECT symbol, t, rsi14, bb_upper, bb_middle, bb_lower, sma20, ema20, macd, macd_signal, macd_hist
+FROM hyperliquid_technical_indicators WHERE t >= :from_t AND t < :to_t ORDER BY symbol, t
 """
 
 _SYMBOLS_WITH_MINUTES = """

@@ -1,0 +1,81 @@
+"""The shape that polled sources share: the running partition is asked for, ended ones are held."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from assets.reporting import KINDS, reported
+from clash_pipeline.market.spans import Span
+from clash_pipeline.services import Services
+from resources.beta import MARKET_DATA, ONE_RUN
+
+if TYPE_CHECKING:
+    from clash_pipeline.market.backfill import Outcome, Past
+
+Refresh = Callable[[Services], Awaitable[object]]
+ASK_AGAIN = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""For venues that do not answer; a refusal of ours is never retried."""
+
+polled = partial(
+    dg.asset,
+    backfill_policy=ONE_RUN,
+    retry_policy=ASK_AGAIN,
+    owners=MARKET_DATA,
+    kinds=KINDS,
+    code_version="1",
+    tags={"clash/origin": "rest"},
+)
+"""What all assets that ask a venue have in common."""
+
+
+def refreshed(
+    context: dg.AssetExecutionContext, services: Services, table: str, spans: Sequence[Span], refresh: Refresh
+) -> dg.MaterializeResult:
+    """Ask the source when the running partition is among `spans`; ended ones never receive today's values."""
+    return reported(context, refresh_tables(services, [table], spans, refresh)[table])
+
+
+def refresh_tables(
+    services: Services, tables: Sequence[str], spans: Sequence[Span], refresh: Refresh
+) -> "dict[str, Outcome]":
+    """The same for several tables that are filled by asking once."""
+    from clash_pipeline.market.backfill import Filled
+
+    past, now_ms = past_of(services), services.clock.now_ms()
+    ended = [span for span in spans if not span.holds(now_ms)]
+    outcomes = {table: past.hold_each(table, ended) for table in tables}
+    for span in spans:
+        if span.holds(now_ms):
+            before = {table: past.count(table, span) for table in tables}
+            asyncio.run(_ask(services, refresh))
+            for table, outcome in outcomes.items():
+                rows = past.count(table, span)
+                outcome.filled.append(Filled(table, span, rows, rows - before[table], "venue"))
+    return outcomes
+
+
+def past_of(services: Services) -> "Past":
+    """What a past range can be filled from."""
+    from clash_pipeline.market.backfill import Past
+    from clash_pipeline.market.repair import Reach
+
+    settings = services.settings
+    reach = Reach(
+        keeps_minutes=settings.venue_keeps_candles,
+        lost_after_ms=settings.gap_lost_after_hours * 3_600_000,
+        grace_ms=settings.minute_grace_sec * 1000,
+    )
+    return Past(
+        services.market,
+        services.store,
+        services.clock,
+        reach,
+        settings.restored_pin_days,
+    )
+
+
+async def _ask(services: Services, refresh: Refresh) -> None:
+    await refresh(services)

@@ -1,0 +1,181 @@
+"""Decisions as jobs: one clone by hand, or a wave of all that is due. What happens stands in `decisions.waves`.
+
+prepare → decide (one asynchronous op for all models) → one mapped step an account for gates and fills.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from clash_pipeline.decisions.runs import Decided, Due, Ended, Prepared
+from clash_pipeline.services import Services
+from jobs.labels import CLONE_TAG, labels
+from resources.beta import TRADING
+
+ENDED_COLUMNS = ("run", "account", "branch", "symbol", "state", "reason", "effective")
+IN_MEMORY = dg.Out(io_manager_key="in_memory")
+ALL_STEPS = {"dagster/retry_strategy": "ALL_STEPS"}
+"""Values pass between the steps in memory, so a retried run begins at the beginning; rows decide what is left to do."""
+
+
+class CloneChoice(dg.Config):
+    """Which clone decides; without one, every trading clone that is due."""
+
+    clone_id: int | None = None
+    account_id: int | None = None
+    force: bool = False
+
+
+class Shard(dg.Config):
+    """Which part of the due accounts a wave takes: one engine, and account ids of one remainder."""
+
+    engine: str | None = None
+    shard: int = 0
+    shards: int = 1
+
+
+@dg.op(
+    out=IN_MEMORY,
+    description="Finds what is due, reads market memory and stores the context packets.",
+    code_version="1",
+)
+def prepare_clone(
+    context: dg.OpExecutionContext, config: CloneChoice, services: dg.ResourceParam[Services]
+) -> list[Prepared]:
+    """Prepare the runs of one clone (config, else the tag of the run), or of all trading clones."""
+    from clash_pipeline.decisions import waves
+
+    clone_id = config.clone_id or _tagged_clone(context.run.tags)
+    found = waves.due(services, clone_id=clone_id, account_id=config.account_id, force=config.force)
+    return _prepared(context, services, found)
+
+
+@dg.op(out=IN_MEMORY, description="Prepares the due runs of one shard.", code_version="1")
+def prepare_shard(
+    context: dg.OpExecutionContext, config: Shard, services: dg.ResourceParam[Services]
+) -> list[Prepared]:
+    """Prepare what is due now in this shard; what was due when the sensor looked may have been done since."""
+    from clash_pipeline.decisions import waves
+
+    return _prepared(context, services, in_shard(waves.due(services), config.engine, config.shard, config.shards))
+
+
+@dg.op(
+    out=IN_MEMORY,
+    description="Asks the engines for all packets at once, bounded, and stores the responses.",
+    code_version="1",
+)
+async def decide(
+    context: dg.OpExecutionContext, services: dg.ResourceParam[Services], prepared: list[Prepared]
+) -> list[Decided]:
+    """Decide everything that was prepared."""
+    from clash_pipeline.decisions import waves
+
+    decided = await waves.decide(services.store, prepared)
+    waves.record(services, decided)
+    failed = sum(one.response is None for one in decided)
+    context.add_output_metadata({"decided": len(decided), "without_response": failed})
+    return decided
+
+
+@dg.op(
+    out=dg.DynamicOut(list, io_manager_key="in_memory"),
+    description="One step an account, in the order of their ids.",
+    code_version="1",
+)
+def by_account(decided: list[Decided]) -> Iterator[dg.DynamicOutput[list[Decided]]]:
+    """Cut a wave by account; the order of application is part of the result."""
+    accounts = sorted({one.claim.account_id for one in decided})
+    for account_id in accounts:
+        mine = [one for one in decided if one.claim.account_id == account_id]
+        yield dg.DynamicOutput(mine, mapping_key=f"account_{account_id:08d}")
+
+
+@dg.op(description="Gates, fills and closes the runs of one account.", code_version="1")
+def apply_account(context: dg.OpExecutionContext, services: dg.ResourceParam[Services], decided: list[Decided]) -> None:
+    """Apply one account's decisions; a repeat answers the first result."""
+    from clash_pipeline.decisions import waves
+
+    report_ended(context, waves.apply(services, decided))
+
+
+@dg.op(description="Applies every run that has a response and was not applied.", code_version="1")
+def apply_undelivered(context: dg.OpExecutionContext, services: dg.ResourceParam[Services]) -> None:
+    """Finish what was decided elsewhere, or cut off by a crash."""
+    from clash_pipeline.decisions import waves
+
+    worker = f"dagster-{context.run_id[:8]}"
+    report_ended(
+        context, waves.apply(services, waves.undelivered(services, worker=worker, dagster_run_id=context.run_id))
+    )
+
+
+@dg.job(
+    description="One clone decides and trades: config `clone_id`, `account_id`, `force`, or the tag clash/clone_id. "
+    "Without a clone, all due work of every trading clone.",
+    executor_def=dg.in_process_executor,
+    owners=TRADING,
+    tags={**labels("decisions", "hand"), **ALL_STEPS},
+)
+def decide_clone() -> None:
+    """Prepare, decide, apply."""
+    by_account(decide(prepare_clone())).map(apply_account)
+
+
+@dg.job(
+    description="One wave: every account that is due, of one engine and one shard.",
+    executor_def=dg.in_process_executor,
+    owners=TRADING,
+    tags={**labels("decisions", "minute"), **ALL_STEPS},
+)
+def decide_due() -> None:
+    """Prepare, decide, apply."""
+    by_account(decide(prepare_shard())).map(apply_account)
+
+
+@dg.job(
+    description="Applies every decision run that has a response and no apply yet.",
+    executor_def=dg.in_process_executor,
+    owners=TRADING,
+    tags=labels("decisions", "minute", alone="fill_prop_orders"),
+)
+def fill_prop_orders() -> None:
+    """Apply what is undelivered."""
+    apply_undelivered()
+
+
+def in_shard(found: Sequence[Due], engine: str | None, shard: int, shards: int) -> list[Due]:
+    """The due runs of one engine (all of them when None) whose account falls into a shard."""
+    return [due for due in found if due.account_id % shards == shard and engine in (None, due.engine)]
+
+
+def report_ended(context: dg.OpExecutionContext, ended: Sequence[Ended]) -> None:
+    """Say how runs ended, as a table and in the log."""
+    from clash_pipeline.market.plots import table
+
+    rows = [(e.run_id, e.account_id, e.branch, e.symbol, e.state, e.reason, e.effective) for e in ended]
+    for row in rows:
+        context.log.info("run %s account %s %s %s: %s (%s) -> %s", *row)
+    if rows:
+        context.add_output_metadata({"runs": len(rows), "ended": dg.MetadataValue.md(table(ENDED_COLUMNS, rows))})
+
+
+def _prepared(context: dg.OpExecutionContext, services: Services, found: Sequence[Due]) -> list[Prepared]:
+    from clash_pipeline.decisions import waves
+
+    clones = sorted({due.clone_id for due in found})
+    context.log.info("due: %d runs of clones %s", len(found), ", ".join(map(str, clones)) or "(none)")
+    worker = f"dagster-{context.run_id[:8]}"
+    prepared, ended = waves.prepare(services, found, worker=worker, dagster_run_id=context.run_id)
+    report_ended(context, ended)
+    context.add_output_metadata({"due": len(found), "prepared": len(prepared), "clones": str(clones)})
+    return prepared
+
+
+def _tagged_clone(tags: dict[str, str]) -> int | None:
+    given = tags.get(CLONE_TAG)
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdigit()):
+        raise dg.Failure(f"the tag {CLONE_TAG} must be a clone's number, not {given[:40]!r}", allow_retries=False)
+    return int(given)

@@ -1,0 +1,52 @@
+"""Retention of the market memory: archive, verify, prune; in this order, and never the other way round."""
+
+import dagster as dg
+
+from assets.archive import archived_tables
+from assets.partitions import day_key
+from clash_pipeline.services import Services
+from jobs.labels import labels
+from resources.beta import OPERATIONS
+
+DAY_COLUMNS = ("table", "day", "outcome", "rows", "reason")
+
+
+@dg.op(
+    description="Archives every ended day, verifies it in the store, and prunes what is older than its hot window.",
+    code_version="1",
+    retry_policy=dg.RetryPolicy(max_retries=1, delay=30),
+)
+def retain(context: dg.OpExecutionContext, services: dg.ResourceParam[Services]) -> None:
+    """Do what is due; a store that is down only delays, and is a failure only when a person should look.
+
+    Newly archived days are reported on their archive assets, as runless events that outlive this run's history.
+    """
+    from clash_pipeline.archive import retention
+    from clash_pipeline.archive.retention import Outcome
+    from clash_pipeline.market.plots import table
+
+    report = retention.run(services.market, services.store, services.settings, services.clock.now_ms())
+    shown = {archived.name for archived in archived_tables()}
+    for day in report.archived:
+        if day.table in shown:
+            event = dg.AssetMaterialization(
+                f"{day.table}_archive", partition=day_key(day.day), metadata={"rows": day.rows, "by": context.job_name}
+            )
+            context.instance.report_runless_asset_event(event)
+    moved = [one for one in report.days if one.outcome is not Outcome.KEPT]
+    rows = [(one.table, day_key(one.day), one.outcome.value, one.rows, one.reason) for one in moved]
+    days = dg.MetadataValue.md(table(DAY_COLUMNS, rows, limit=60))
+    context.add_output_metadata({**report.counts, "pruned_rows": report.pruned_rows, "days": days})
+    if failed := [one for one in report.problems if one.outcome is Outcome.FAILED]:
+        raise dg.Failure(f"{len(failed)} days need a person: {failed[0].table} {failed[0].reason}", allow_retries=False)
+
+
+@dg.job(
+    description="Archive, verify, prune the market memory by whole UTC days.",
+    executor_def=dg.in_process_executor,
+    owners=OPERATIONS,
+    tags=labels("retention", "hour", alone="retain_market_memory"),
+)
+def retain_market_memory() -> None:
+    """Archive → verify → prune."""
+    retain()

@@ -1,0 +1,81 @@
+"""Due decisions, and decisions that were not delivered, as run requests. What is due is asked from the rows.
+
+The key of a request names what is due and rises with every minute it stays due, so that a lost or failed run is asked
+for again; doubled requests do no harm, because a claim is a unique row (09 §4.9).
+"""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from clash_pipeline.clock import MINUTE_MS
+from clash_pipeline.decisions.runs import Due
+from clash_pipeline.services import Services
+from jobs.decisions import decide_due, fill_prop_orders
+from resources.beta import TRADING
+
+
+def request_waves(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.SkipReason:
+    """One run request for each engine and shard that has due accounts."""
+    from clash_pipeline.decisions import waves
+
+    requests = wave_requests(waves.due(services), services.settings.decision_shards, services.clock.now_ms())
+    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("no account is due")
+
+
+def wave_requests(found: Iterable[Due], shards: int, now_ms: int) -> list[dg.RunRequest]:
+    """Cut due runs into waves; slow engines never hold up the others."""
+    newest: dict[tuple[str, int], int] = {}
+    for due in found:
+        wave = (due.engine, due.account_id % shards)
+        newest[wave] = max(newest.get(wave, 0), due.tick)
+    return [_wave(engine, shard, shards, tick, now_ms) for (engine, shard), tick in sorted(newest.items())]
+
+
+def request_fills(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.SkipReason:
+    """A run request while any run has a response that was not applied."""
+    from clash_pipeline.decisions import runs
+
+    now_ms = services.clock.now_ms()
+    with services.clash.read() as connection:
+        waiting = sorted(runs.undelivered_ids(connection, now_ms=now_ms))
+    if not waiting:
+        return dg.SkipReason("every response was applied")
+    minute = now_ms // MINUTE_MS
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"fill/{waiting[0]}-{waiting[-1]}@{minute}")])
+
+
+def due_decisions(every_sec: int) -> dg.SensorDefinition:
+    """The sensor of the waves, at a cadence."""
+    return dg.sensor(
+        name="due_decisions",
+        job=decide_due,
+        minimum_interval_seconds=every_sec,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Looks for accounts whose decision tick has come and starts a wave for each engine and shard.",
+        tags={"clash/family": "decisions"},
+        owners=TRADING,
+    )(request_waves)
+
+
+def undelivered_fills(every_sec: int) -> dg.SensorDefinition:
+    """The sensor of what was decided and not applied, at a cadence."""
+    return dg.sensor(
+        name="undelivered_fills",
+        job=fill_prop_orders,
+        minimum_interval_seconds=every_sec,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Looks for decision runs that have a response and were never applied (cut off).",
+        tags={"clash/family": "decisions"},
+        owners=TRADING,
+    )(request_fills)
+
+
+def _wave(engine: str, shard: int, shards: int, tick: int, now_ms: int) -> dg.RunRequest:
+    attempt = max(now_ms - tick, 0) // MINUTE_MS
+    config = {"engine": engine, "shard": shard, "shards": shards}
+    return dg.RunRequest(
+        run_key=f"wave/{engine}/{shard}-of-{shards}@{tick}#{attempt}",
+        run_config={"ops": {"prepare_shard": {"config": config}}},
+        tags={"clash/engine": engine, "clash/one_at_a_time": f"wave-{engine}-{shard}"},
+    )
