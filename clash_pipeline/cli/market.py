@@ -2,20 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, NoReturn
 
 import typer
 
-from clash_pipeline.cli.output import fail, one_line_errors, print_json, sparkline, table
+from clash_pipeline.cli import market_views as views
+from clash_pipeline.cli.output import fail, one_line_errors, print_json, table
+from clash_pipeline.clock import iso, parse_time
 
 if TYPE_CHECKING:
     from clash_pipeline.market.defillama.rows import Table
-    from clash_pipeline.market.defillama.store import Known as KnownSubject
-    from clash_pipeline.market.defillama.store import Stored
-    from clash_pipeline.market.hyperliquid.funding import FundingRate
     from clash_pipeline.market.hyperliquid.registry import Asset
-    from clash_pipeline.market.polymarket.reading import Known, Memory, Selected
     from clash_pipeline.storage.sqlite import Connection
 
 app = typer.Typer(
@@ -72,10 +69,10 @@ def assets(
         and (delisted or not asset.is_delisted)
     ]
     if as_json:
-        print_json([_asset_object(asset) for asset in shown])
+        print_json([views.asset_object(asset) for asset in shown])
         return
     columns = ("symbol", "name", "kind", "size decimals>", "max leverage>", "category", "subcategory", "channels")
-    table(f"{len(shown)} assets", columns, [_asset_row(asset) for asset in shown])
+    table(f"{len(shown)} assets", columns, [views.asset_row(asset) for asset in shown])
 
 
 @app.command()
@@ -93,7 +90,6 @@ def candles(
 
     `final` rows never change again; the others are closed but not yet confirmed.
     """
-    from clash_pipeline.clock import iso
     from clash_pipeline.market import candles as memory
 
     from_t, to_t, at, most = _range(start, end, as_of, limit)
@@ -106,7 +102,7 @@ def candles(
     columns = ("open time", "open>", "high>", "low>", "close>", "volume>", "trades>", "origin", "final")
     shown = [(iso(row.t), *row[2:8], row.origin, "yes" if row.final else "no") for row in rows]
     table(f"{symbol} {interval}, {len(rows)} candles", columns, shown)
-    _line("close", [float(row.c) for row in rows])
+    views.line("close", [float(row.c) for row in rows])
 
 
 @app.command()
@@ -121,7 +117,6 @@ def indicators(
     as_json: JsonOption = False,
 ) -> None:
     """Show RSI 14, Bollinger 20/2, SMA 20, EMA 20 and MACD 12/26/9; at 1h, the last closed minute of each hour."""
-    from clash_pipeline.clock import iso
     from clash_pipeline.market import indicators as memory
 
     from_t, to_t, at, most = _range(start, end, as_of, limit)
@@ -131,9 +126,9 @@ def indicators(
     if as_json:
         print_json([{key: getattr(row, key) for key in ("t", *INDICATORS)} for row in rows])
         return
-    shown = [(iso(row.t), *(_short(getattr(row, key)) for key in INDICATORS)) for row in rows]
+    shown = [(iso(row.t), *(views.short(getattr(row, key)) for key in INDICATORS)) for row in rows]
     table(f"{symbol} {interval} indicators", ("open time", *(f"{key}>" for key in INDICATORS)), shown)
-    _line("rsi14", [row.rsi14 for row in rows if row.rsi14 is not None])
+    views.line("rsi14", [row.rsi14 for row in rows if row.rsi14 is not None])
 
 
 @app.command()
@@ -159,10 +154,10 @@ def funding(
             fail(f"{symbol} is a spot pair; only perps have funding")
         rows = memory.read(connection, symbol, from_t=from_t, to_t=to_t, as_of=at, kind=kind)[-most:]
     if as_json:
-        print_json([_funding_object(row) for row in rows])
+        print_json([views.funding_object(row) for row in rows])
         return
     columns = ("time", "kind", "venue", "rate>", "per h>", "% a year>", "premium>", "next payment")
-    table(f"{symbol} funding", columns, [_funding_row(row) for row in rows])
+    table(f"{symbol} funding", columns, [views.funding_row(row) for row in rows])
 
 
 @app.command()
@@ -176,11 +171,11 @@ def polymarket(symbol: SymbolArgument, as_of: AsOfOption = None, as_json: JsonOp
         _require(connection, symbol)
         found = reading.read(connection, symbol, as_of=at)
     if as_json:
-        print_json(_polymarket_object(found))
+        print_json(views.polymarket_object(found))
         return
-    chosen = [_chosen_row(choice) for choice in (found.immediate, found.later) if choice is not None]
+    chosen = [views.chosen_row(choice) for choice in (found.immediate, found.later) if choice is not None]
     table(f"{symbol}: chosen markets", ("kind", "question", "prices", "ends", "liquidity USD>"), chosen)
-    linked = [_linked_row(market) for market in found.linked]
+    linked = [views.linked_row(market) for market in found.linked]
     table(f"{symbol}: {len(linked)} linked markets", ("question", "ends", "linked by", "slug"), linked)
     for what, reason in found.missing.items():
         typer.echo(f"no {what} market: {reason.replace('_', ' ')}")
@@ -206,7 +201,7 @@ def defillama(
     with _memory() as connection:
         known = memory.subjects(connection, scope)
         if scope is None or subject is None:
-            _list_subjects(known, as_json)
+            views.list_subjects(known, as_json)
             return
         if subject not in {found.subject for found in known}:
             _fail_unknown(f"{scope} {subject!r}", subject, [found.subject for found in known])
@@ -215,10 +210,10 @@ def defillama(
             for name in MACRO_TABLES
         }
     if as_json:
-        print_json({name: [_macro_object(row) for row in rows[-wanted.most :]] for name, rows in tables.items()})
+        print_json({name: [views.macro_object(row) for row in rows[-wanted.most :]] for name, rows in tables.items()})
         return
     for name, rows in tables.items():
-        _macro_table(f"{scope} {subject}: {name.replace('_', ' ')}", rows[-wanted.most :])
+        views.macro_table(f"{scope} {subject}: {name.replace('_', ' ')}", rows[-wanted.most :])
 
 
 # --- arguments ------------------------------------------------------------------------------------------------------
@@ -268,108 +263,7 @@ def _range(start: str | None, end: str | None, as_of: str | None, limit: int | N
 
 
 def _time(text: str | None, name: str) -> int | None:
-    from clash_pipeline.clock import parse_time
-
     try:
         return None if text is None else parse_time(text)
     except ValueError as error:
         fail(f"{name}: {error}")
-
-
-# --- rows and objects -----------------------------------------------------------------------------------------------
-
-
-def _line(name: str, values: Sequence[float]) -> None:
-    if len(values) > 1:
-        typer.echo(f"{name} {sparkline(values)} {min(values):g} to {max(values):g}")
-
-
-def _short(value: float | None) -> str | None:
-    return None if value is None else f"{value:.6g}"
-
-
-def _asset_object(asset: "Asset") -> dict[str, Any]:
-    return {**asdict(asset), "margin_tiers": [tier._asdict() for tier in asset.margin_tiers]}
-
-
-def _asset_row(asset: "Asset") -> tuple[object, ...]:
-    channels = "delisted" if asset.is_delisted else ", ".join(asset.channels)
-    return (
-        asset.symbol, asset.display_name, asset.kind, asset.sz_decimals, f"{asset.max_leverage}x", asset.category,
-        asset.subcategory, channels,
-    )  # fmt: skip
-
-
-def _funding_object(row: "FundingRate") -> dict[str, Any]:
-    from clash_pipeline.units import scaled_text
-
-    values = row._asdict()
-    return {**values, "rate": scaled_text(values.pop("rate_e10"), 10)}
-
-
-def _funding_row(row: "FundingRate") -> tuple[object, ...]:
-    from clash_pipeline.clock import iso
-    from clash_pipeline.units import scaled_text
-
-    hourly = row.rate_e10 / row.interval_hours / 1e8
-    due = None if row.next_funding_at is None else iso(row.next_funding_at)
-    rate = f"{scaled_text(row.rate_e10, 8)} %"
-    return (
-        iso(row.t), row.kind, row.venue, rate, f"{hourly:.6f} %", f"{hourly * 8_760:.2f}", row.premium, due,
-    )  # fmt: skip
-
-
-def _polymarket_object(found: "Memory") -> dict[str, Any]:
-    return {
-        "symbol": found.symbol,
-        "immediate": None if found.immediate is None else found.immediate._asdict(),
-        "later": None if found.later is None else found.later._asdict(),
-        "linked": [market._asdict() for market in found.linked],
-        "missing": found.missing,
-    }
-
-
-def _chosen_row(choice: "Selected") -> tuple[object, ...]:
-    from clash_pipeline.clock import iso
-
-    prices = ", ".join(f"{name} {price}" for name, price in zip(choice.outcomes, choice.prices, strict=False))
-    liquidity = None if choice.liquidity is None else f"{choice.liquidity:,.0f}"
-    return choice.kind, choice.question, prices, iso(choice.end_at), liquidity
-
-
-def _linked_row(market: "Known") -> tuple[object, ...]:
-    from clash_pipeline.clock import iso
-
-    return market.question, None if market.end_at is None else iso(market.end_at), market.matched, market.slug
-
-
-def _list_subjects(known: "Sequence[KnownSubject]", as_json: bool) -> None:
-    from clash_pipeline.clock import iso
-
-    if as_json:
-        print_json([found._asdict() for found in known])
-        return
-    rows = [(found.scope, found.subject, iso(found.t)) for found in known]
-    table(f"{len(rows)} subjects", ("scope", "subject", "newest hour"), rows)
-
-
-def _macro_object(row: "Stored") -> dict[str, Any]:
-    return {"t": row.t, **row.values, "missing": row.missing, "known_at": row.known_at}
-
-
-def _macro_table(title: str, rows: "Sequence[Stored]") -> None:
-    from clash_pipeline.clock import iso
-
-    if not rows:
-        typer.echo(f"{title}: nothing known")
-        return
-    columns = list(rows[-1].values)
-    shown = [(iso(row.t), *(_amount(row, column) for column in columns)) for row in rows]
-    table(title, ("hour", *(f"{column}>" for column in columns)), shown)
-    first = [value for row in rows if (value := row.values[columns[0]]) is not None]
-    _line(columns[0], first)
-
-
-def _amount(row: "Stored", column: str) -> str:
-    value = row.values[column]
-    return row.missing.get(column, "–").replace("_", " ") if value is None else f"{value:,.2f}"
