@@ -22,7 +22,7 @@ def venue(
     ] = None,
     start: Annotated[str | None, typer.Option(help="Where venue time starts, e.g. 2025-07-23T06:00Z.")] = None,
     faults: Annotated[
-        str, typer.Option(help="KIND[.TARGET][=VALUE][@OFFSET][:DURATION][%PERCENT][xCOUNT], comma-separated.")
+        str, typer.Option(help="KIND[.TARGET][=VALUE][@OFFSET][:DURATION][%PERCENT][*COUNT], comma-separated.")
     ] = "",
     symbols: Annotated[int | None, typer.Option(min=1, max=1_000, help="How many perps are listed.")] = None,
     frames: Annotated[int, typer.Option(min=1, max=60, help="Most candle frames of one minute.")] = 4,

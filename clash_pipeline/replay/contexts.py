@@ -150,7 +150,7 @@ def book(market: LiveMarket, asset: Asset, now_ms: int) -> dict[str, Any]:
         ]
         for side in sides
     ]
-    return {"coin": asset.symbol, "time": now_ms, "levels": levels}
+    return {"coin": asset.symbol, "time": now_ms, "levels": levels, "spread": text(round(ask - bid, 8))}
 
 
 def _predicted(market: LiveMarket, symbol: str, venue: str, hours: int, now_ms: int) -> list[Any]:

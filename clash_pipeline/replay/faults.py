@@ -1,6 +1,6 @@
 """Faults of the replayed venues: switchable while they run, each deterministic from the seed.
 
-A fault is written `KIND[.TARGET][=VALUE][@OFFSET][:DURATION][%PERCENT][xCOUNT]`, several with commas:
+A fault is written `KIND[.TARGET][=VALUE][@OFFSET][:DURATION][%PERCENT][*COUNT]`, several with commas:
 `drop@30m,stall@2h:120s,duplicate%5,429.hyperliquid@1h:5m,lose_subscription.BTC@10m`. Offsets count from the start of
 the replay, or from now when added over `/faults`. Without a duration a fault lasts until it struck COUNT times, or for
 ever; the kinds of `AT_ONCE` strike once at their offset.
@@ -41,14 +41,15 @@ ANSWERS = {
     "partial": "leave out the second half of a list",
 }
 KINDS = AT_ONCE | MESSAGES | LINK | ANSWERS
+VALUES = {"stall": "wall", "outage": "refuse", "slow": r"\d+(?:\.\d+)?"}
 DEFAULT_DURATION_MS = {"stall": 30 * SECOND_MS, "outage": MINUTE_MS}
 BEAT_MS = 10 * SECOND_MS
 
 _UNITS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS}
 _TIME = r"\d+(?:ms|s|m|h)?"
 _FORM = re.compile(
-    rf"(?P<kind>[a-z0-9_]+)(?:\.(?P<target>[^=%,]+?))?(?:=(?P<value>[a-z0-9.]+))?(?:@(?P<offset>{_TIME}))?"
-    rf"(?::(?P<duration>{_TIME}))?(?:%(?P<percent>\d+(?:\.\d+)?))?(?:x(?P<count>\d+))?"
+    rf"(?P<kind>[a-z0-9_]+)(?:\.(?P<target>[^=%*,]+?))?(?:=(?P<value>[a-z0-9.]+))?(?:@(?P<offset>{_TIME}))?"
+    rf"(?::(?P<duration>{_TIME}))?(?:%(?P<percent>\d+(?:\.\d+)?))?(?:\*(?P<count>\d+))?"
 )
 
 
@@ -149,16 +150,23 @@ class FaultBook:
 def _parsed(text: str, origin_ms: int) -> Fault:
     match = _FORM.fullmatch(text)
     if match is None:
-        raise UnknownFault(f"{text[:60]!r} is not KIND[.TARGET][=VALUE][@OFFSET][:DURATION][%PERCENT][xCOUNT]")
+        raise UnknownFault(f"{text[:60]!r} is not KIND[.TARGET][=VALUE][@OFFSET][:DURATION][%PERCENT][*COUNT]")
     kind = match["kind"]
     if kind not in KINDS:
         raise UnknownFault(f"there is no fault {kind!r}: choose of {', '.join(KINDS)}")
+    _check_value(kind, match["value"])
     from_ms = origin_ms + _milliseconds(match["offset"] or "0")
     length = _milliseconds(match["duration"]) if match["duration"] else DEFAULT_DURATION_MS.get(kind)
     chance = float(match["percent"]) / 100 if match["percent"] else 1.0
     count = int(match["count"]) if match["count"] else None
     to_ms = None if length is None else from_ms + length
     return Fault(text, kind, match["target"], match["value"], from_ms, to_ms, chance, count, 0)
+
+
+def _check_value(kind: str, value: str | None) -> None:
+    form = VALUES.get(kind, "")
+    if value is not None and not re.fullmatch(form, value):
+        raise UnknownFault(f"{kind} takes no value {value!r}" + (f": it must match {form}" if form else ""))
 
 
 def _milliseconds(text: str) -> int:
