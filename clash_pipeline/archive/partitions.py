@@ -5,6 +5,7 @@ were just read back from the store. Every step may be repeated, and a crash betw
 """
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -176,8 +177,14 @@ def _encoded(connection: Connection, table: ArchivedTable, day: int, earlier: by
     """The day as an object; a piece at a time, or merged with an earlier archive as one frame (rare)."""
     writer = DayWriter(table, day)
     parts = rows.of_day(connection, table, day)
-    for part in parts if earlier is None else _merged(table, earlier, parts):
-        writer.write(part)
+    with ThreadPoolExecutor(max_workers=1) as packing:  # packs one piece while SQLite hands out the next
+        last: Future[None] | None = None
+        for part in parts if earlier is None else _merged(table, earlier, parts):
+            if last is not None:
+                last.result()
+            last = packing.submit(writer.write, part)
+        if last is not None:
+            last.result()
     encoded = writer.finish()
     if encoded.row_count == 0:
         raise PartitionRefused("empty", f"{table.name} of {iso(day)[:10]} has no rows")
