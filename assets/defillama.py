@@ -41,11 +41,13 @@ def defillama_tables(
     context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
 ) -> Iterator[dg.MaterializeResult]:
     """Fill the chosen tables of the running day, or hold past ones."""
+    from clash_pipeline.market import pictures
+
     chosen = sorted(key.to_user_string() for key in context.selected_asset_keys)
     channels = [name.removeprefix("defillama_") for name in chosen]
     ask = partial(_ask, channels=channels)
     for name, outcome in refresh_tables(services, chosen, days_of(context), ask).items():
-        yield reported(context, outcome, asset_key=name)
+        yield reported(context, outcome, asset_key=name, **pictures.defillama(services.market))
 
 
 async def _ask(services: Services, channels: list[str]) -> None:

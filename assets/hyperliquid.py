@@ -45,7 +45,9 @@ hyperliquid_latest_prices = dg.AssetSpec(
 )
 def hyperliquid_assets(context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]) -> dg.MaterializeResult:
     """Refresh the registry; a past hour has no history."""
-    return refreshed(context, services, "hyperliquid_assets", hours_of(context), _registry)
+    from clash_pipeline.market import pictures
+
+    return refreshed(context, services, "hyperliquid_assets", hours_of(context), _registry, pictures.registry)
 
 
 @polled(
@@ -57,7 +59,9 @@ def hyperliquid_asset_ctxs(
     context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
 ) -> dg.MaterializeResult:
     """Sample the contexts of the running hour; hold those of past hours."""
-    return refreshed(context, services, "hyperliquid_asset_ctxs", hours_of(context), _contexts)
+    from clash_pipeline.market import pictures
+
+    return refreshed(context, services, "hyperliquid_asset_ctxs", hours_of(context), _contexts, pictures.contexts)
 
 
 @polled(
@@ -69,9 +73,11 @@ def hyperliquid_funding_rates(
     context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
 ) -> dg.MaterializeResult:
     """Sample the running hour, or complete past hours with what was paid."""
+    from clash_pipeline.market import pictures
+
     spans, now_ms = hours_of(context), services.clock.now_ms()
     if any(span.holds(now_ms) for span in spans):
-        return refreshed(context, services, "hyperliquid_funding_rates", spans, _funding)
+        return refreshed(context, services, "hyperliquid_funding_rates", spans, _funding, pictures.funding)
     return reported(context, asyncio.run(_paid_funding(services, spans)))
 
 
@@ -92,7 +98,7 @@ def hyperliquid_candles_1m_repair(
 
 @dg.asset(
     partitions_def=HOURS, backfill_policy=ONE_RUN, owners=MARKET_DATA, kinds={*KINDS, "polars"}, code_version="1",
-    tags={"clash/origin": "derived"}, deps=[hyperliquid_candles_1m],
+    tags={"clash/origin": "derived"}, deps=[hyperliquid_candles_1m, hyperliquid_candles_1m_repair],
     description="One-hour candles, made of sixty closed minutes and equal to the venue's own.",
 )  # fmt: skip
 def hyperliquid_candles_1h(
@@ -109,7 +115,7 @@ def hyperliquid_candles_1h(
 
 @dg.asset(
     partitions_def=HOURS, backfill_policy=ONE_RUN, owners=MARKET_DATA, kinds={*KINDS, "numpy"}, code_version="1",
-    tags={"clash/origin": "derived"}, deps=[hyperliquid_candles_1m],
+    tags={"clash/origin": "derived"}, deps=[hyperliquid_candles_1m, hyperliquid_candles_1m_repair],
     check_specs=[
         dg.AssetCheckSpec(
             "equals_what_was_written", asset="hyperliquid_technical_indicators",

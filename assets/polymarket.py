@@ -16,7 +16,9 @@ def polymarket_discovery(
     context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
 ) -> dg.MaterializeResult:
     """Crawl and search in the running hour; hold the quotes of past hours."""
-    return refreshed(context, services, "polymarket_quotes", hours_of(context), _discovery)
+    from clash_pipeline.market import pictures
+
+    return refreshed(context, services, "polymarket_quotes", hours_of(context), _discovery, pictures.polymarket)
 
 
 @polled(
@@ -28,7 +30,11 @@ def polymarket_immediate(
     context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]
 ) -> dg.MaterializeResult:
     """Choose and sample now; hold what was chosen then."""
-    return refreshed(context, services, "polymarket_immediate_markets", hours_of(context), _immediate)
+    from clash_pipeline.market import pictures
+
+    return refreshed(
+        context, services, "polymarket_immediate_markets", hours_of(context), _immediate, pictures.polymarket
+    )
 
 
 @polled(
@@ -38,7 +44,9 @@ def polymarket_immediate(
 )
 def polymarket_later(context: dg.AssetExecutionContext, services: dg.ResourceParam[Services]) -> dg.MaterializeResult:
     """Choose and sample now; hold what was chosen then."""
-    return refreshed(context, services, "polymarket_later_markets", hours_of(context), _later)
+    from clash_pipeline.market import pictures
+
+    return refreshed(context, services, "polymarket_later_markets", hours_of(context), _later, pictures.polymarket)
 
 
 async def _discovery(services: Services) -> None:

@@ -1,7 +1,7 @@
 """The shape that polled sources share: the running partition is asked for, ended ones are held."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import dagster as dg
 from assets.reporting import KINDS, reported
 from clash_pipeline.market.spans import Span
 from clash_pipeline.services import Services
+from clash_pipeline.storage.sqlite import Database
 from resources.beta import MARKET_DATA, ONE_RUN
 
 if TYPE_CHECKING:
@@ -32,10 +33,16 @@ polled = partial(
 
 
 def refreshed(
-    context: dg.AssetExecutionContext, services: Services, table: str, spans: Sequence[Span], refresh: Refresh
+    context: dg.AssetExecutionContext,
+    services: Services,
+    table: str,
+    spans: Sequence[Span],
+    refresh: Refresh,
+    show: Callable[[Database], Mapping[str, object]],
 ) -> dg.MaterializeResult:
     """Ask the source when the running partition is among `spans`; ended ones never receive today's values."""
-    return reported(context, refresh_tables(services, [table], spans, refresh)[table])
+    outcome = refresh_tables(services, [table], spans, refresh)[table]
+    return reported(context, outcome, **show(services.market))
 
 
 def refresh_tables(

@@ -5,7 +5,6 @@ from typing import Any
 import dagster as dg
 
 from assets import archive, checks, hyperliquid, prop
-from assets.partitions import DAYS, HOURS, RUNNING_DAYS
 from jobs.labels import Cadence, labels
 from resources.beta import MARKET_DATA
 
@@ -15,13 +14,11 @@ def _job(
     cadence: Cadence,
     description: str,
     selection: dg.AssetSelection,
-    partitions: dg.PartitionsDefinition | None,
 ) -> Any:  # the type of an unresolved asset job is not public
     return dg.define_asset_job(
         name,
         selection=selection,
         description=description,
-        partitions_def=partitions,
         tags=labels("market", cadence, alone=name),
         executor_def=dg.in_process_executor,
         owners=MARKET_DATA,
@@ -33,42 +30,36 @@ refresh_hyperliquid = _job(
     "hour",
     "Registry, contexts and funding of the running hour.",
     dg.AssetSelection.assets("hyperliquid_assets", "hyperliquid_asset_ctxs", "hyperliquid_funding_rates"),
-    HOURS,
 )
 derive_hyperliquid = _job(
     "derive_hyperliquid",
     "hour",
     "One-hour candles and indicators of an ended hour, made again and compared with what the ingester wrote.",
     dg.AssetSelection.assets("hyperliquid_candles_1h", "hyperliquid_technical_indicators"),
-    HOURS,
 )
 refresh_polymarket = _job(
     "refresh_polymarket",
     "hour",
     "Discovery, immediate and later markets of the running hour.",
     dg.AssetSelection.assets("polymarket_discovery", "polymarket_immediate", "polymarket_later"),
-    HOURS,
 )
 refresh_defillama = _job(
     "refresh_defillama",
     "hour",
     "The three macro tables of the running day.",
     dg.AssetSelection.assets("defillama_capital_base", "defillama_capital_flows", "defillama_economic_throughput"),
-    RUNNING_DAYS,
 )
 repair_candles = _job(
     "repair_candles",
     "day",
     "Missing minutes of an ended day, within the weight budget.",
     dg.AssetSelection.assets(hyperliquid.hyperliquid_candles_1m_repair),
-    DAYS,
 )
 archive_market_memory = _job(
     "archive_market_memory",
     "day",
     "An ended day of every table, put into the store and verified; `retain_market_memory` does it by itself.",
     dg.AssetSelection.assets(*archive.ARCHIVES),
-    DAYS,
 )
 check_market_memory = _job(
     "check_market_memory",
@@ -78,5 +69,4 @@ check_market_memory = _job(
         checks.gaps, checks.staleness, checks.ohlc_sanity, checks.duplicate_keys, checks.coverage,
         checks.rollup_equals_source, *checks.FRESHNESS, prop.ledger_audit,
     ),
-    None,
 )  # fmt: skip

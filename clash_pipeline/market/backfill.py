@@ -25,8 +25,6 @@ SOURCE, CHANNEL = "hyperliquid", "repair"
 CANDLES_1M, CANDLES_1H = "hyperliquid_candles_1m", "hyperliquid_candles_1h"
 INDICATORS, FUNDING = "hyperliquid_technical_indicators", "hyperliquid_funding_rates"
 MINUTES_A_DAY = DAY_MS // MINUTE_MS
-SYMBOLS_A_CHUNK = 32
-"""Symbols whose indicators are written in one transaction."""
 SHOWN_COLUMNS = ("from", "rows", "added", "origin", "missing minutes")
 
 
@@ -231,18 +229,10 @@ class Past:
         self._refresh_indicators(Span(day_t, day_t + 2 * DAY_MS))
 
     def _refresh_indicators(self, span: Span) -> int:
-        """Day by day, because each has its own anchor; a transaction for every few symbols. Returns rows changed."""
-        changed = 0
-        settled_t = minute_of(self.clock.now_ms() - self.reach.grace_ms)
-        for day_t in range(day_of(span.from_t), min(span.to_t, settled_t), DAY_MS):
-            begin, end = max(day_t, span.from_t), min(day_t + DAY_MS, span.to_t, settled_t)
-            for symbols in rollup.chunks(self.market, None, SYMBOLS_A_CHUNK):
-                with self.market.write() as connection:
-                    known_at = self.clock.now_ms()
-                    changed += indicators.refresh_range(
-                        connection, from_t=begin, to_t=end, known_at=known_at, symbols=symbols
-                    )
-        return changed
+        """The closed minutes of a range, by the same operations as they were made live; returns the rows changed."""
+        closed_t = minute_of(self.clock.now_ms() - self.reach.grace_ms)
+        known_at = self.clock.now_ms()
+        return indicators.backfill(self.market, from_t=span.from_t, to_t=min(span.to_t, closed_t), known_at=known_at)
 
     # funding
 

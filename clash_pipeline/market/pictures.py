@@ -59,3 +59,87 @@ SELECT symbol, c AS close, sum(CAST(v AS REAL) * CAST(c AS REAL)) AS volume_usd,
 FROM hyperliquid_candles WHERE interval = '1h' AND t >= :from_t AND t < :to_t
 GROUP BY symbol HAVING volume_usd > 0 ORDER BY volume_usd DESC, symbol LIMIT :most
 """
+
+
+# what the sources say now
+
+
+def registry(market: Database) -> dict[str, object]:
+    """The registry by category, and the assets the taxonomy does not know."""
+    groups, unknown = _ask(market, _CATEGORIES), _ask(market, _UNCATEGORISED)
+    return {
+        "assets": sum(int(str(row[1])) for row in groups),
+        "categories": plots.table(("category", "perps and pairs", "delisted"), groups),
+        "uncategorised": ", ".join(str(row[0]) for row in unknown) or "none",
+    }
+
+
+def contexts(market: Database) -> dict[str, object]:
+    """The assets with the largest volume of the last 24 h, as sampled last."""
+    rows = _ask(market, _BUSIEST)
+    return {"busiest": plots.table(("symbol", "mark", "oracle", "24 h volume, USD", "open interest"), rows)}
+
+
+def funding(market: Database) -> dict[str, object]:
+    """The most expensive running rates, either way, as sampled last."""
+    rows = _ask(market, _FUNDING)
+    if not rows:
+        return {}
+    bars = [(str(symbol), float(str(rate))) for symbol, rate in rows]
+    return {"largest_rates": plots.bars("running funding, % an hour", bars)}
+
+
+def polymarket(market: Database) -> dict[str, object]:
+    """What is known of Polymarket: markets, links, and the newest choices."""
+    chosen = plots.table(("kind", "symbol", "question", "prices", "liquidity, USD"), _ask(market, _CHOICES))
+    return {"known": plots.table(("what", "rows"), _ask(market, _DISCOVERED)), "choices": chosen}
+
+
+def defillama(market: Database) -> dict[str, object]:
+    """The chains with the largest TVL, as sampled last."""
+    rows = _ask(market, _LARGEST_CHAINS)
+    if not rows:
+        return {}
+    bars = [(str(name), float(str(tvl)) / 1e9) for name, tvl in rows]
+    return {"largest_chains": plots.bars("TVL, billion USD", bars)}
+
+
+def _ask(market: Database, question: str) -> list[tuple[object, ...]]:
+    with market.read() as connection:
+        return [tuple(row) for row in connection.execute(question)]
+
+
+_CATEGORIES = """
+SELECT category, count(*), sum(is_delisted) FROM hyperliquid_assets GROUP BY category ORDER BY 2 DESC, 1
+"""
+_UNCATEGORISED = """
+SELECT symbol FROM hyperliquid_assets WHERE category = 'uncategorised' AND is_delisted = 0 ORDER BY symbol LIMIT 50
+"""
+_BUSIEST = """
+SELECT symbol, mark_px, oracle_px, CAST(day_ntl_volume AS REAL) AS volume, open_interest FROM hyperliquid_asset_ctxs
+WHERE t = (SELECT max(t) FROM hyperliquid_asset_ctxs WHERE symbol = 'BTC') ORDER BY volume DESC, symbol LIMIT 10
+"""
+_FUNDING = """
+SELECT symbol, rate_e10 / 1e8 AS rate FROM hyperliquid_funding_rates
+WHERE kind = 'current' AND t = (SELECT max(t) FROM hyperliquid_funding_rates WHERE symbol = 'BTC' AND kind = 'current')
+ORDER BY abs(rate_e10) DESC, symbol LIMIT 20
+"""
+_DISCOVERED = """
+SELECT 'events' AS what, count(*) AS found FROM polymarket_events WHERE is_closed = 0
+UNION ALL SELECT 'markets', count(*) FROM polymarket_markets WHERE is_closed = 0
+UNION ALL SELECT 'linked assets', count(DISTINCT symbol) FROM polymarket_market_asset_links
+"""
+_CHOICES = """
+SELECT kind, symbol, question, prices, liquidity FROM (
+  SELECT 'immediate' AS kind, symbol, max(t), question, prices, liquidity
+  FROM polymarket_immediate_markets GROUP BY symbol
+  UNION ALL
+  SELECT 'later', symbol, max(t), question, prices, liquidity FROM polymarket_later_markets GROUP BY symbol
+) ORDER BY symbol, kind LIMIT 20
+"""
+_LARGEST_CHAINS = """
+SELECT subject, tvl_usd FROM defillama_capital_base
+WHERE scope = 'chain' AND tvl_usd IS NOT NULL
+  AND t = (SELECT max(t) FROM defillama_capital_base WHERE scope = 'global')
+ORDER BY tvl_usd DESC, subject LIMIT 12
+"""
