@@ -63,7 +63,10 @@ def each(raw: object, decode: Callable[[Mapping[str, Any]], T], reason: str) -> 
 
 def sample(entry: object) -> str:
     """An entry as JSON, cut to what a rejection keeps."""
-    return msgspec.json.encode(entry)[:SAMPLE_BYTES].decode("utf-8", "ignore")
+    try:
+        return msgspec.json.encode(entry)[:SAMPLE_BYTES].decode("utf-8", "ignore")
+    except RecursionError:  # decoded nearer to the limit than we stand now
+        return "nested too deeply to be shown"
 
 
 def mapping(value: object, reason: str) -> Mapping[str, Any]:

@@ -70,14 +70,14 @@ class FakeGamma:
 
     def client(self, *, page_size: int = 2) -> PolymarketClient:
         """A product client that asks this venue."""
-        return PolymarketClient(self, gamma_url="gamma:/", clob_url="clob:/", page_size=page_size)  # type: ignore[arg-type]
+        return PolymarketClient(self, gamma_url="gamma:", clob_url="clob:", page_size=page_size)  # type: ignore[arg-type]
 
     def paths(self) -> list[str]:
         """The paths asked for, in order."""
         return [path for path, _ in self.asked]
 
     async def get_json(self, url: str, params: Mapping[str, Any] | None = None) -> Any:
-        path = unquote(url.split(":/", 1)[1])
+        path = unquote(url.split(":", 1)[1])
         self.asked.append((path, dict(params or {})))
         for part, failure in self.failures.items():
             if part in path or part in str((params or {}).get("after_cursor", "")):

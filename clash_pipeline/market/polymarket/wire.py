@@ -228,7 +228,7 @@ def _event(refused: list[Refused], raw: Mapping[str, Any]) -> Event:
         liquidity=number(raw.get("liquidity"), "event_liquidity", low=0),
         markets=(),
     )
-    markets = each(raw.get("markets") or [], partial(_market, event), "market_form")
+    markets = each(listing(raw.get("markets"), "event_markets"), partial(_market, event), "market_form")
     refused += markets.refused
     return event._replace(markets=markets.items)
 
