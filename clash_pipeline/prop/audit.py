@@ -66,7 +66,9 @@ def hash_chain(connection: Connection, account: Account) -> Iterator[Difference]
             yield Difference("I8", where, f"sequence jumps from {head.seq} to {row['seq']}")
         if row["prev_hash"] != head.hash:
             yield Difference("I8", where, f"does not point back to the hash of group {head.seq}")
-        entry = Entry(row["kind"], row["ref_type"], row["ref_id"], row["actor"], row["reason"])
+        entry = Entry(row["kind"], row["ref_type"], row["ref_id"], row["actor"], row["reason"], row["ref_hash"])
+        if row["kind"] == "fill" and row["ref_hash"] != ledger.seal(connection, row["ref_id"]):
+            yield Difference("I8", where, f"fill {row['ref_id']}, its order or its action were changed after booking")
         content = lines.get(row["seq"], [])
         expected = ledger.next_hash(row["prev_hash"], account.id, row["seq"], entry, row["known_at"], content)
         if row["hash"] != expected:

@@ -272,7 +272,7 @@ class _Desk:
         symbol = case.proposal.symbol
         lines = [] if leg.is_opening else [Line("realized", symbol, effect.realized)]
         lines.append(Line("fee", symbol, -leg.fee))
-        entry = Entry("fill", "fill", fill_id, ACTOR, case.proposal.action)
+        entry = Entry("fill", "fill", fill_id, ACTOR, case.proposal.action, ledger.seal(self.connection, fill_id))
         head = ledger.append(self.connection, self.account.id, self.account.head, entry, lines, now_ms=self.now_ms)
         balance = self.account.balance + sum(line.amount for line in lines)
         self.account = replace(self.account, balance=balance, head=head)

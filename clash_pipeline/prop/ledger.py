@@ -19,13 +19,14 @@ class Line(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What a group says, apart from its lines."""
+    """What a group says, apart from its lines; `ref_hash` seals the rows that it books."""
 
     kind: GroupKind
     ref_type: str
     ref_id: int
     actor: str
     reason: str
+    ref_hash: str = canonical.ZERO_HASH
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,24 @@ def next_hash(previous: str, account_id: int, seq: int, entry: Entry, known_at: 
     return canonical.link(previous, content | {"lines": [list(line) for line in lines]})
 
 
+def seal(connection: Connection, fill_id: int) -> str:
+    """The digest of a fill with its order and its action, every column of them."""
+    rows = (
+        connection.execute("SELECT * FROM prop_fills WHERE id = ?", (fill_id,)),
+        connection.execute(
+            "SELECT o.* FROM prop_orders o JOIN prop_fills f ON f.order_id = o.id WHERE f.id = ?", (fill_id,)
+        ),
+        connection.execute(
+            """
+            SELECT a.* FROM prop_decision_actions a JOIN prop_orders o ON o.action_id = a.id
+            JOIN prop_fills f ON f.order_id = o.id WHERE f.id = ?
+            """,
+            (fill_id,),
+        ),
+    )
+    return canonical.digest([[dict(row) for row in found] for found in rows])
+
+
 def append(
     connection: Connection, account_id: int, head: Head, entry: Entry, lines: Sequence[Line], *, now_ms: int
 ) -> Head:
@@ -54,8 +73,8 @@ def append(
     connection.execute(
         """
         INSERT INTO prop_ledger_groups
-          (account_id, seq, kind, ref_type, ref_id, actor, reason, known_at, prev_hash, hash)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+          (account_id, seq, kind, ref_type, ref_id, actor, reason, ref_hash, known_at, prev_hash, hash)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (account_id, seq, *entry, now_ms, head.hash, following.hash),
     )

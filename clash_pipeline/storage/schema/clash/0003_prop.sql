@@ -161,6 +161,7 @@ CREATE TABLE prop_ledger_groups (
   ref_id     INTEGER NOT NULL,
   actor      TEXT NOT NULL,
   reason     TEXT NOT NULL,
+  ref_hash   TEXT NOT NULL CHECK (length(ref_hash) = 64),   -- of the rows it books (action, order, fill); zeros for none
   known_at   INTEGER NOT NULL,
   prev_hash  TEXT NOT NULL CHECK (length(prev_hash) = 64),
   hash       TEXT NOT NULL CHECK (length(hash) = 64),
