@@ -1,29 +1,33 @@
 """What follows from candles as they come: indicators of each closed minute, the running hour, and corrections.
 
-A minute that arrives late or with other values puts everything derived from it out of date, to the end of its day and,
-by the warm-up, into the next one. Such minutes are collected, and their coins recomputed in one go.
+A minute that arrives late or with other values puts everything derived from it out of date. Such minutes are collected
+by coin, and what rests on them is worked out again in one go.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
-from clash_pipeline.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock, day_of, hour_of
-from clash_pipeline.market import ingestion
-from clash_pipeline.market.gaps import WARM_UP_MINUTES
+from clash_pipeline.clock import HOUR_MS, MINUTE_MS, Clock, hour_of
+from clash_pipeline.market import candles, ingestion
+from clash_pipeline.market.candles import Candle
 from clash_pipeline.storage.leases import Lease, require
 from clash_pipeline.storage.sqlite import Connection, Database
 
 SOURCE = "hyperliquid"
-SYMBOLS_AT_ONCE = 32
-"""Coins recomputed in one transaction."""
+COINS_AT_ONCE = 4
+"""Coins whose indicators are worked out again in one transaction, so that it stays short."""
+HOURS_OF_COINS_AT_ONCE = 32
+
+Ranges = dict[str, tuple[int, int]]
 
 
 @dataclass
 class Stale:
-    """Ranges of minutes that changed, by coin; `values` when their prices did, otherwise only their finality."""
+    """Ranges of minutes that changed, by coin: `values` where prices did, `hours` where at least finality did."""
 
-    values: dict[str, tuple[int, int]] = field(default_factory=dict)
-    hours: dict[str, tuple[int, int]] = field(default_factory=dict)
+    values: Ranges = field(default_factory=dict)
+    hours: Ranges = field(default_factory=dict)
 
     def add(self, symbol: str, from_t: int, to_t: int, *, values: bool) -> None:
         """Note a changed range; ranges of a coin grow together."""
@@ -46,7 +50,7 @@ class Derivation:
     """Keeps indicators and hours in step with the candles; used by one thread."""
 
     def __init__(self, market: Database, clock: Clock, lease: Lease) -> None:
-        from clash_pipeline.market.indicators import LiveIndicators
+        from clash_pipeline.market.live_indicators import LiveIndicators
 
         self._market = market
         self._clock = clock
@@ -56,76 +60,85 @@ class Derivation:
     def minutes_closed(self, from_t: int, to_t: int, expected: int) -> None:
         """Derive the minutes of `[from_t, to_t)`, which have just settled, in order."""
         started_at = self._clock.now_ms()
-        cycle = ingestion.Cycle(expected=expected, through_t=to_t)
+        cycle = ingestion.Cycle(expected=expected, through_t=to_t - MINUTE_MS)
         for t in range(from_t, to_t, MINUTE_MS):
-            with self._market.write() as connection:
-                require(connection, self._lease)
-                rows = self._live.close_minute(connection, t, self._clock.now_ms())
-            cycle.rows, cycle.covered = cycle.rows + rows, rows
-            cycle.lags_ms.append(max(self._clock.now_ms() - t - MINUTE_MS, 0))
+            cycle.covered = self._indicate(partial(self._close, t))
+            cycle.rows += cycle.covered
+            cycle.lags_ms.append(max(self._now() - t - MINUTE_MS, 0))
         self._record("indicators", cycle, started_at)
-        self._refresh_hours(from_t, to_t, expected)
+        self._refresh_running_hours(from_t, to_t, expected)
 
-    def recompute(self, stale: Stale, through_t: int) -> None:
-        """Bring everything up to date that rests on changed minutes; minutes from `through_t` on are still to come."""
-        for symbols in _pieces(list(stale.values)):
-            self._live.forget(symbols)
-            first = min(stale.values[symbol][0] for symbol in symbols)
-            last = max(stale.values[symbol][1] for symbol in symbols)
-            self._recompute_days(symbols, first, last, through_t)
-        for symbols in _pieces(list(stale.hours)):
-            first = min(stale.hours[symbol][0] for symbol in symbols)
-            last = max(stale.hours[symbol][1] for symbol in symbols)
-            self._recompute_hours(symbols, hour_of(first), hour_of(last - 1) + HOUR_MS)
+    def recompute(self, stale: Stale, settled_to: int) -> None:
+        """Bring up to date what rests on changed minutes; minutes from `settled_to` on are still to come."""
+        for symbols in _pieces(stale.values, COINS_AT_ONCE):
+            ranges = {symbol: stale.values[symbol] for symbol in symbols}
+            self._indicate(partial(self._apply, ranges, settled_to))
+        for symbols in _pieces(stale.hours, HOURS_OF_COINS_AT_ONCE):
+            from_t = hour_of(min(stale.hours[symbol][0] for symbol in symbols))
+            to_t = hour_of(max(stale.hours[symbol][1] for symbol in symbols) - 1) + HOUR_MS
+            self._refresh_hours(from_t, to_t, symbols)
 
-    def _recompute_days(self, symbols: list[str], from_t: int, to_t: int, through_t: int) -> None:
-        from clash_pipeline.market import indicators
+    def _close(self, t: int, connection: Connection) -> int:
+        return self._live.close_minute(connection, t, self._now())
 
-        to_t = min(day_of(to_t + WARM_UP_MINUTES * MINUTE_MS) + DAY_MS, through_t)
-        with self._market.write() as connection:
-            require(connection, self._lease)
-            known_at = self._clock.now_ms()
-            indicators.refresh_range(connection, from_t=from_t, to_t=to_t, known_at=known_at, symbols=symbols)
+    def _apply(self, ranges: Ranges, settled_to: int, connection: Connection) -> int:
+        return self._live.apply(connection, _changed(connection, ranges, settled_to), self._now())
 
-    def _recompute_hours(self, symbols: list[str], from_t: int, to_t: int) -> None:
-        from clash_pipeline.market import rollup
-
-        with self._market.write() as connection:
-            require(connection, self._lease)
-            rollup.refresh_range(connection, from_t=from_t, to_t=to_t, known_at=self._clock.now_ms(), symbols=symbols)
-
-    def _refresh_hours(self, from_t: int, to_t: int, expected: int) -> None:
-        from clash_pipeline.market import rollup
-
-        started_at = self._clock.now_ms()
-        cycle = ingestion.Cycle(expected=expected, through_t=to_t)
-        for hour_t in range(hour_of(from_t), to_t, HOUR_MS):
+    def _indicate(self, work: Callable[[Connection], int]) -> int:
+        try:
             with self._market.write() as connection:
                 require(connection, self._lease)
-                cycle.rows += rollup.refresh(connection, hour_t=hour_t, known_at=self._clock.now_ms())
-                cycle.covered = _covered(connection, hour_t)
+                return work(connection)
+        except BaseException:
+            self._live.forget()  # it may be ahead of the file now
+            raise
+
+    def _refresh_hours(self, from_t: int, to_t: int, symbols: list[str] | None = None) -> int:
+        from clash_pipeline.market import rollup
+
+        with self._market.write() as connection:
+            require(connection, self._lease)
+            return rollup.refresh_range(connection, from_t=from_t, to_t=to_t, known_at=self._now(), symbols=symbols)
+
+    def _refresh_running_hours(self, from_t: int, to_t: int, expected: int) -> None:
+        started_at = self._now()
+        last_hour_t = hour_of(to_t - 1)
+        rows = self._refresh_hours(hour_of(from_t), last_hour_t + HOUR_MS)
+        with self._market.read() as connection:
+            covered = _covered(connection, last_hour_t)
+        cycle = ingestion.Cycle(rows=rows, covered=covered, expected=expected, through_t=to_t - MINUTE_MS)
         self._record("candles_1h", cycle, started_at)
 
     def _record(self, channel: str, cycle: ingestion.Cycle, started_at: int) -> None:
         with self._market.write() as connection:
-            ingestion.record(
-                connection, SOURCE, channel, cycle, started_at=started_at, finished_at=self._clock.now_ms()
-            )  # fmt: skip
+            require(connection, self._lease)
+            ingestion.record(connection, SOURCE, channel, cycle, started_at=started_at, finished_at=self._now())
+
+    def _now(self) -> int:
+        return self._clock.now_ms()
+
+
+def _changed(connection: Connection, ranges: Mapping[str, tuple[int, int]], settled_to: int) -> list[Candle]:
+    return [
+        row.candle
+        for symbol, (from_t, to_t) in ranges.items()
+        for row in candles.read(connection, symbol, interval="1m", from_t=from_t, to_t=min(to_t, settled_to))
+    ]
 
 
 def _covered(connection: Connection, hour_t: int) -> int:
+    """How many listed assets have a row of the hour."""
     row = connection.execute(
         """
-        SELECT count(*) FROM hyperliquid_assets AS asset WHERE EXISTS (
-          SELECT 1 FROM hyperliquid_candles AS hour
-          WHERE hour.symbol = asset.symbol AND hour.interval = '1h' AND hour.t = ?
-        )
+        SELECT count(*) FROM hyperliquid_assets AS asset CROSS JOIN hyperliquid_candles AS hour
+          ON hour.symbol = asset.symbol AND hour.interval = '1h' AND hour.t = ?
         """,
         (hour_t,),
     ).fetchone()
     return int(row[0])
 
 
-def _pieces(symbols: Collection[str]) -> list[list[str]]:
-    ordered = sorted(symbols)
-    return [ordered[start : start + SYMBOLS_AT_ONCE] for start in range(0, len(ordered), SYMBOLS_AT_ONCE)]
+def _pieces(ranges: Ranges, size: int) -> Iterator[list[str]]:
+    ordered = sorted(ranges)
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]

@@ -183,7 +183,7 @@ class Ingester:
         for candle in landed.corrected:
             self._stale.add(candle.symbol, candle.t, candle.t + MINUTE_MS, values=True)
         for minute in arrived.minutes:
-            if minute.final and minute.candle.t < (landed.settled_to or 0) - MINUTE_MS:
+            if minute.final and minute.candle.t < self._settled_to:  # it was derived as not yet proven
                 self._stale.add(minute.candle.symbol, minute.candle.t, minute.candle.t + MINUTE_MS, values=False)
         if landed.settled_to is not None:
             self._settled_to = landed.settled_to
@@ -350,9 +350,9 @@ class Ingester:
         renewed_ms = beaten_ms = self._wall.now_ms()
         while not stop.is_set():
             now_ms = self._wall.now_ms()
-            if now_ms - renewed_ms >= self._settings.lease_ttl_sec * 1000 // 3:
-                if await self._tolerating("lease", self._in_thread(self._take_lease)):
-                    renewed_ms = now_ms
+            is_due = now_ms - renewed_ms >= self._settings.lease_ttl_sec * 1000 // 3
+            if is_due and await self._tolerating("lease", self._in_thread(self._take_lease)):
+                renewed_ms = now_ms
             if now_ms - beaten_ms >= self._settings.heartbeat_every_sec * 1000:
                 await self._tolerating("heartbeat", self._in_thread(self._beat))
                 beaten_ms = now_ms

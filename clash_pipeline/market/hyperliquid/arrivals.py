@@ -135,8 +135,8 @@ class ArrivalWriter:
             rejected=sum(refused.times for refused in arrived.refused),
             covered=len(fresh),
             expected=expected,
-            through_t=arrived.settled_to,
-            lags_ms=[max(now_ms - minute.candle.t - MINUTE_MS, 0) for minute in arrived.minutes],
+            through_t=last_t,  # the open time of the newest minute that is in memory
+            lags_ms=[now_ms - last_t - MINUTE_MS] * len(fresh),
         )
         ingestion.record(connection, SOURCE, CANDLES, cycle, started_at=now_ms, finished_at=now_ms)
         if unanswered:

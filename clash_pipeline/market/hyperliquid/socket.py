@@ -189,7 +189,8 @@ class CandleSocket:
 
     async def _read(self, link: ClientConnection) -> None:
         while True:
-            self._inbox.append(await link.recv())
+            raw = await link.recv()  # first: the inbox is another one once the frame is here
+            self._inbox.append(raw)
             if not self._wake.is_set():
                 self._wake.set()
             if len(self._inbox) > MAX_WAITING_FRAMES:
