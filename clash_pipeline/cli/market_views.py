@@ -38,8 +38,8 @@ def asset_row(asset: "Asset") -> tuple[object, ...]:
     """An asset as cells."""
     channels = "delisted" if asset.is_delisted else ", ".join(asset.channels)
     return (
-        _plain(asset.symbol), _plain(asset.display_name), asset.kind, asset.sz_decimals, f"{asset.max_leverage}x", asset.category,
-        asset.subcategory, channels,
+        _plain(asset.symbol), _plain(asset.display_name), asset.kind, asset.sz_decimals, f"{asset.max_leverage}x",
+        asset.category, asset.subcategory, channels,
     )  # fmt: skip
 
 

@@ -232,18 +232,7 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_brackets_in_third_party_text_are_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
-    market = Known(
-        "1",
-        "slug",
-        None,
-        "Will [bold]BTC[/red] [link=x]rise?",
-        ("Yes", "No"),
-        None,
-        None,
-        True,
-        False,
-        "question: btc",
-        T,
-    )
+    question = "Will [bold]BTC[/red] [link=x]rise?"
+    market = Known("1", "slug", None, question, ("Yes", "No"), None, None, True, False, "question: btc", T)
     table("linked", ("question", "ends", "linked by", "slug"), [views.linked_row(market)])
-    assert "Will [bold]BTC[/red] [link=x]rise?" in capsys.readouterr().out
+    assert question in capsys.readouterr().out
