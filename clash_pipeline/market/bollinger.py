@@ -65,11 +65,14 @@ def _moments(closes: Matrix, origin: Matrix) -> tuple[Matrix, Matrix]:
 
 
 def _mean_and_width(total: Matrix, squares: Matrix, origin: Matrix) -> tuple[Matrix, Matrix]:
-    """From the sums of distances to `origin` and of their squares, which are used up."""
+    """From the sums of distances to `origin` and of their squares, which are used up.
+
+    No difference of the two can turn negative: the origin is one of the twenty, so the squared deviations are at least
+    a fortieth of the squared distances.
+    """
     mean = total * (1 / PERIOD)
     total *= mean
     squares -= total
-    np.maximum(squares, 0.0, out=squares)
     squares *= DEVIATIONS**2 / PERIOD
     np.sqrt(squares, out=squares)
     mean += origin

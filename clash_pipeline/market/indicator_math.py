@@ -27,10 +27,8 @@ BLOCK_CELLS = 120_000
 """Cells worked on at a time, so that a block and what is made of it stay in the processor's cache."""
 
 GAIN, LOSS, EMA, FAST, SLOW = range(5)
-WEIGHTS = np.array([1.0, 1.0, 2 / (EMA_PERIOD + 1), 2 / (MACD_FAST + 1), 2 / (MACD_SLOW + 1)])
-"""What a new row adds to each recursion. Gain and loss are kept as 14 times their average: their ratio is the same."""
-KEEP = np.array([1 - 1 / RSI_PERIOD, 1 - 1 / RSI_PERIOD, *(1 - WEIGHTS[EMA:])])
-"""What is kept of the row before."""
+WEIGHTS = np.array([1 / RSI_PERIOD, 1 / RSI_PERIOD, 2 / (EMA_PERIOD + 1), 2 / (MACD_FAST + 1), 2 / (MACD_SLOW + 1)])
+"""What a new row counts in each recursion: `level += (new - level) * weight`, rounded as TA-Lib rounds its averages."""
 SIGNAL_WEIGHT = 2 / (MACD_SIGNAL + 1)
 
 SEED_AGE = (RSI_PERIOD, RSI_PERIOD, EMA_PERIOD - 1, MACD_SLOW - 1, MACD_SLOW - 1)
@@ -128,7 +126,7 @@ def indicators(closes: Matrix, first_row: int = 0, last: Index | None = None) ->
     lines, averages = Lines.empty(rows, columns), Averages.unknown(columns)
     runs = Runs.of(closes)
     with np.errstate(invalid="ignore", divide="ignore"):
-        _follow(closes, first_row, runs, lines, averages, np.full(columns, -1) if last is None else last)
+        _averages(closes, first_row, runs, lines, averages, np.full(columns, -1) if last is None else last)
         first_group = first_row - first_row % BAND_PERIOD
         for line in lines[1:4]:
             line[:first_group] = np.nan
@@ -143,15 +141,12 @@ def advance(window: Matrix, row: int, averages: Averages) -> tuple[Lines, Averag
 
     `window` holds the last twenty closes, that of `row` included; the results have a value for each column.
     """
-    close, change = window[-1], window[-1] - window[-2]
-    levels = close * WEIGHTS[:, None]
-    np.maximum(change, 0.0, out=levels[GAIN])
-    np.subtract(levels[GAIN], change, out=levels[LOSS])
-    levels += averages.levels * KEEP[:, None]
+    levels = _inputs(window[-2:])[0]
+    _follow(levels[None], levels[None], averages.levels, WEIGHTS[:, None])
     macd = levels[FAST] - levels[SLOW]
-    signal = macd * SIGNAL_WEIGHT
-    signal += averages.signal * (1 - SIGNAL_WEIGHT)
-    strength = np.empty_like(close)
+    signal = np.empty_like(macd)
+    _follow(macd[None], signal[None], averages.signal, np.full_like(signal, SIGNAL_WEIGHT))
+    strength = np.empty_like(macd)
     with np.errstate(invalid="ignore", divide="ignore"):
         _rsi(levels[GAIN], levels[LOSS], strength)
     middle, width = last_band(window, row)
@@ -169,34 +164,25 @@ def last_candles(closes: Matrix) -> Index:
 
 
 def _first_level(level: int, closes: Matrix) -> Matrix:
-    """The first value of a recursion from its closes: their average; for gain and loss, 14 times the average."""
-    if level in (GAIN, LOSS):
-        change = closes[1:] - closes[:-1]
-        rise = np.maximum(change, 0.0)
-        return _total(rise if level == GAIN else rise - change)
-    average: Matrix = _total(closes) / len(closes)
-    return average
-
-
-def _first_signal(macd: Matrix) -> Matrix:
-    """The first value of the signal line: the simple average of nine rows of the MACD."""
-    return _total(macd) / MACD_SIGNAL
+    """The first value of a recursion, from the closes that it is the simple average of."""
+    return _average(closes) if level >= EMA else _average(_inputs(closes)[:, level])
 
 
 def _rsi(gain: Matrix, loss: Matrix, out: Matrix) -> None:
-    """Wilder's RSI from 14 average gains and losses; 0 without any movement, as TA-Lib has it."""
+    """Wilder's RSI from the average gains and losses; 0 without any movement, as TA-Lib has it."""
     total = gain + loss
     np.divide(gain, total, out=out)
     np.multiply(out, 100.0, out=out)
-    if not total.min() >= NO_MOVEMENT * RSI_PERIOD:
-        out[total < NO_MOVEMENT * RSI_PERIOD] = 0.0
+    if not total.min() >= NO_MOVEMENT:
+        out[total < NO_MOVEMENT] = 0.0
 
 
-def _total(rows: Matrix) -> Matrix:
-    """The sum of the rows, one after the other: `sum(axis=0)` adds in another order for one column than for two."""
+def _average(rows: Matrix) -> Matrix:
+    """The mean of the rows, added one by one: `sum(axis=0)` has another order for one column than for two."""
     total: Matrix = rows[0].copy()
     for row in rows[1:]:
         total += row
+    total /= len(rows)
     return total
 
 
@@ -207,18 +193,19 @@ def _blocks(start: int, stop: int, cells_a_row: int) -> Iterator[tuple[int, int]
         yield first, min(first + step, stop)
 
 
-def _follow(closes: Matrix, first_row: int, runs: Runs, lines: Lines, averages: Averages, last: Index) -> None:
-    """Carry the recursions through all rows: RSI, EMA and MACD."""
+def _averages(closes: Matrix, first_row: int, runs: Runs, lines: Lines, averages: Averages, last: Index) -> None:
+    """Follow the recursions through all rows: RSI, EMA and MACD."""
     rows, columns = closes.shape
     seeds, signal_runs = _level_seeds(closes, runs), runs.reaching(SIGNAL_AGE, rows)
     before, signal = averages.levels.ravel(), averages.signal
-    keep, keep_signal = np.repeat(KEEP, columns), np.full(columns, 1 - SIGNAL_WEIGHT)
+    weights, signal_weights = np.repeat(WEIGHTS, columns), np.full(columns, SIGNAL_WEIGHT)
     for start, stop in _blocks(0, rows, columns * len(WEIGHTS)):
-        levels, part = _new_levels(closes, start, stop), lines.rows(start, stop)
-        _carry(levels.reshape(stop - start, -1), before, keep, seeds.between(start, stop))
+        levels, part = _inputs(closes[max(start - 1, 0) : stop], start == 0), lines.rows(start, stop)
+        flat = levels.reshape(stop - start, -1)
+        _follow_runs(flat, flat, before, weights, seeds.between(start, stop))
         np.subtract(levels[:, FAST], levels[:, SLOW], out=part.macd)
-        np.multiply(part.macd, SIGNAL_WEIGHT, out=part.macd_signal)
-        _carry(part.macd_signal, signal, keep_signal, _signal_seeds(lines.macd, signal_runs, start, stop))
+        starts = _signal_seeds(lines.macd, signal_runs, start, stop)
+        _follow_runs(part.macd, part.macd_signal, signal, signal_weights, starts)
         np.subtract(part.macd, part.macd_signal, out=part.macd_hist)
         part.ema20[:] = levels[:, EMA]
         if stop > first_row:
@@ -228,7 +215,7 @@ def _follow(closes: Matrix, first_row: int, runs: Runs, lines: Lines, averages: 
         here = np.flatnonzero((last >= start) & (last < stop))
         averages.levels[:, here] = levels[last[here] - start, :, here].T
         averages.signal[here] = lines.macd_signal[last[here], here]
-        before, signal = levels[-1].ravel(), part.macd_signal[-1]
+        before, signal = flat[-1], part.macd_signal[-1]
     _hide_early_macd(lines, signal_runs)
 
 
@@ -247,41 +234,44 @@ def _level_seeds(closes: Matrix, runs: Runs) -> _Seeds:
 def _signal_seeds(macd: Matrix, runs: Runs, start: int, stop: int) -> _Seeds:
     row = runs.start + SIGNAL_AGE
     here = Runs(*(each[(row >= start) & (row < stop)] for each in runs))
-    value = _first_signal(here.last_rows(macd, SIGNAL_AGE, MACD_SIGNAL))
+    value = _average(here.last_rows(macd, SIGNAL_AGE, MACD_SIGNAL))
     return _Seeds(here.start + SIGNAL_AGE - start, here.column, value)
 
 
-def _new_levels(closes: Matrix, start: int, stop: int) -> Matrix:
-    """What each row adds to the five recursions: (rows, 5, columns)."""
-    new = closes[start:stop]
-    levels = np.empty((len(new), len(WEIGHTS), new.shape[1]))
+def _inputs(closes: Matrix, from_anchor: bool = False) -> Matrix:
+    """What the five recursions take in with each row after the first: (rows, 5, columns).
+
+    The anchor itself has no row before it, and its change is unknown.
+    """
+    new = closes if from_anchor else closes[1:]
+    inputs = np.empty((len(new), len(WEIGHTS), closes.shape[1]))
     change = np.empty_like(new)
-    np.subtract(new[1:], new[:-1], out=change[1:])
-    np.subtract(new[0], closes[start - 1] if start else np.nan, out=change[0])
-    np.maximum(change, 0.0, out=levels[:, GAIN])
-    np.subtract(levels[:, GAIN], change, out=levels[:, LOSS])
-    for level in (EMA, FAST, SLOW):
-        np.multiply(new, WEIGHTS[level], out=levels[:, level])
-    return levels
+    np.subtract(closes[1:], closes[:-1], out=change[from_anchor:])
+    change[: int(from_anchor)] = np.nan
+    np.maximum(change, 0.0, out=inputs[:, GAIN])
+    np.subtract(inputs[:, GAIN], change, out=inputs[:, LOSS])
+    inputs[:, EMA:] = new[:, None]
+    return inputs
 
 
-def _carry(rows: Matrix, before: Matrix, keep: Matrix, seeds: _Seeds) -> None:
-    """Add to each row what is kept of the row before it; where a recursion starts, put its first value instead."""
+def _follow_runs(rows: Matrix, out: Matrix, before: Matrix, weights: Matrix, seeds: _Seeds) -> None:
+    """Follow recursions through some rows; where one starts, put its first value instead."""
     done = 0
     for row in np.unique(seeds.row).tolist():
-        _carry_on(rows[done : row + 1], before, keep)
+        _follow(rows[done : row + 1], out[done : row + 1], before, weights)
         here = seeds.between(row, row + 1)
-        rows[row, here.place] = here.value
-        before, done = rows[row], row + 1
-    _carry_on(rows[done:], before, keep)
+        out[row, here.place] = here.value
+        before, done = out[row], row + 1
+    _follow(rows[done:], out[done:], before, weights)
 
 
-def _carry_on(rows: Matrix, before: Matrix, keep: Matrix) -> None:
-    kept = np.empty_like(before)
-    for row in rows:
-        np.multiply(before, keep, out=kept)
-        np.add(row, kept, out=row)
-        before = row
+def _follow(rows: Matrix, out: Matrix, before: Matrix, weights: Matrix) -> None:
+    step = np.empty_like(before)
+    for row, after in zip(rows, out, strict=True):
+        np.subtract(row, before, out=step)
+        np.multiply(step, weights, out=step)
+        np.add(step, before, out=after)
+        before = after
 
 
 def _hide_early_macd(lines: Lines, runs: Runs) -> None:
