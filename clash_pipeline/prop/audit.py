@@ -272,7 +272,8 @@ CHECKS: tuple[Check, ...] = (
 
 
 def unowned_rows(connection: Connection) -> Iterator[Difference]:
-    """Rows whose owner is gone or another: lines without a group, fills without an order."""
+    """Rows whose owner is gone or another: lines without a group or out of number, fills without an order."""
+    yield from _gapless_lines(connection)
     for row in connection.execute(
         """
         SELECT l.account_id, l.seq, l.line FROM prop_ledger l
@@ -287,6 +288,20 @@ def unowned_rows(connection: Connection) -> Iterator[Difference]:
         """
     ):
         yield Difference("I6", f"prop_fills({row['id']})", "has no order of its account")
+
+
+def _gapless_lines(connection: Connection) -> Iterator[Difference]:
+    """The lines of a group are numbered from 0 without a hole."""
+    rows = connection.execute(
+        """
+        SELECT account_id, seq, line, row_number() OVER (PARTITION BY account_id, seq ORDER BY line) - 1 AS expected
+        FROM prop_ledger
+        """
+    )
+    for row in rows:
+        if row["line"] != row["expected"]:
+            where = f"prop_ledger({row['account_id']}, {row['seq']}, {row['line']})"
+            yield Difference("I8", where, f"should be line {row['expected']} of its group")
 
 
 def _lines_of_fills(connection: Connection, account: Account) -> Iterator[Difference]:
