@@ -38,6 +38,8 @@ from clash_pipeline.storage.sqlite import Database
 NAME = "ingester"
 """Of the lease and of the worker."""
 QUEUE_EVERY_MS = 30_000
+STOP_WITHIN_SEC = 5.0
+"""A part that is in the middle of a request is cut off after this."""
 FLUSH_ATTEMPTS = 20
 FLUSH_PAUSE_SEC = 0.25
 
@@ -135,7 +137,7 @@ class Ingester:
         log.info("ingester_starts", holder=self._holder, stepped=self._is_stepped)
         try:
             self._beat()
-            await _until_first_end(self._keep_lease(stop), self._work(stop))
+            await _until_stopped(stop, 2 * STOP_WITHIN_SEC, self._keep_lease(stop), self._work(stop))
         finally:
             stop.set()
             await self._flush()
@@ -151,7 +153,9 @@ class Ingester:
         await self._follow(first=True)
         look = self._pace.poll_sec
         others = list(self._polls.values())
-        await _until_first_end(
+        await _until_stopped(
+            stop,
+            STOP_WITHIN_SEC,
             self._socket.run(stop),
             self._keep_repairing(stop),
             all_polls(others, self._market_time, stop, look_sec=look),
@@ -416,17 +420,26 @@ def stream_policy(settings: Settings) -> StreamPolicy:
     )
 
 
-async def _until_first_end(*work: Coroutine[Any, Any, None]) -> None:
-    """Run parts side by side; when one ends or fails, end the others, and let the failure through."""
-    tasks = [asyncio.create_task(part) for part in work]
+async def _until_stopped(stop: asyncio.Event, within_sec: float, *work: Coroutine[Any, Any, None]) -> None:
+    """Run parts side by side until `stop`, then give them a moment to end; a failure of one ends all and goes on."""
+    tasks = {asyncio.create_task(part) for part in work}
+    stopping = asyncio.create_task(stop.wait())
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        running = set(tasks)
+        while running and not stop.is_set():
+            done, _ = await asyncio.wait({*running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            running -= done
+            for task in done - {stopping}:
+                task.result()
+        if running:
+            await asyncio.wait(running, timeout=within_sec)
     finally:
-        for task in tasks:
+        for task in (*tasks, stopping):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for failure in ended:
+        if isinstance(failure, Exception):
+            raise failure
 
 
 def _version() -> str:

@@ -17,13 +17,13 @@ class SkewEstimate:
 
     def __init__(self) -> None:
         self.ms = 0
-        self._quorum = 1
-        self._ahead: dict[str, int] = {}
-        self._behind: dict[str, int] = {}
+        self._coins = 1
+        self._ahead: list[tuple[str, int]] = []
+        self._behind: list[tuple[str, int]] = []
 
     def expect(self, symbols: int) -> None:
-        """With few coins, fewer witnesses have to do."""
-        self._quorum = max(1, min(WITNESSES, symbols))
+        """With few coins, fewer different ones have to do."""
+        self._coins = max(1, min(WITNESSES, symbols))
 
     def observe(self, symbol: str, t: int, received_ms: int) -> None:
         """Take the open time of a frame."""
@@ -34,13 +34,16 @@ class SkewEstimate:
                 self._ahead.clear()
                 self._behind.clear()
         elif at_least > self.ms:
-            self._ahead[symbol] = at_least
-            if len(self._ahead) >= self._quorum:
-                self._move(min(self._ahead.values()))
+            self._ahead.append((symbol, at_least))
+            if self._is_agreed(self._ahead):
+                self._move(min(bound for _, bound in self._ahead))
         else:
-            self._behind[symbol] = at_most
-            if len(self._behind) >= self._quorum:
-                self._move(max(self._behind.values()))
+            self._behind.append((symbol, at_most))
+            if self._is_agreed(self._behind):
+                self._move(max(bound for _, bound in self._behind))
+
+    def _is_agreed(self, testimony: list[tuple[str, int]]) -> bool:
+        return len(testimony) >= WITNESSES and len({symbol for symbol, _ in testimony}) >= self._coins
 
     def _move(self, ms: int) -> None:
         self.ms = ms

@@ -114,6 +114,8 @@ class CandleSocket:
             done, _ = await asyncio.wait({connecting, pulsing, stopping}, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
                 task.result()
+            connecting.cancel()
+            await pulsing  # it sees `stop` by itself, and so is not cut off in the middle of handing over
         finally:
             for task in (connecting, pulsing, stopping):
                 task.cancel()

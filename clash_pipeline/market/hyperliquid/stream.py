@@ -176,6 +176,7 @@ class CandleStream:
             else:
                 track.grid = grid
         self.skew.expect(len(self._tracks))
+        self._settled_t = self._settled_t or minute_of(self._venue(now_ms))
 
     def seed(self, symbol: str, next_t: int, last_close: str | None) -> None:
         """Go on from the memory: the coin's first minute that is not in it, and the close before that."""
@@ -317,7 +318,8 @@ class CandleStream:
         ahead_ms = candle.t - self._venue(now_ms)
         if ahead_ms > self.policy.future_ms:
             return "future"
-        if self.policy.is_skew_estimated:
+        is_newest = track.running is None or candle.t >= track.running.t
+        if self.policy.is_skew_estimated and is_newest:
             self.skew.observe(candle.symbol, candle.t, now_ms)
             if ahead_ms > EARLY_MS and candle.t - self._venue(now_ms) > EARLY_MS:
                 return "early"
