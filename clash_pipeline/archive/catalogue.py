@@ -22,9 +22,8 @@ INDICATOR_VALUES = (
 )
 POLYMARKET_CHOICE = columns("symbol t:int market_id question outcomes prices end_at:int liquidity:real known_at:int")
 CTX_PRICES = ("mark_px", "oracle_px", "mid_px", "impact_bid", "impact_ask", "prev_day_px")
-CTX_DECIMALS = (
+CTX_DECIMALS = (  # volumes and open interest carry up to 21 digits, too many for an exact integer
     Decimals("price_scale", CTX_PRICES, tuple((name, "minus_mark_px") for name in CTX_PRICES[1:5])),
-    Decimals("volume_scale", ("day_ntl_volume", "day_base_volume", "open_interest")),
     Decimals("premium_scale", ("premium",)),
 )
 

@@ -12,7 +12,9 @@ from clash_pipeline.archive.tables import ArchivedTable, Decimals, Kind
 if TYPE_CHECKING:
     import polars as pl
 
-FORM = r"^-?(?:0|[1-9][0-9]{0,14})\.(?:[0-9]{0,11}[1-9]|0)$"
+FORM = r"^-?(?:0|[1-9][0-9]{0,14})\.(?:[0-9]{0,9}[1-9]|0)$"
+MOST_DECIMALS = 10
+"""The venue shows at most this many; a text with more keeps its own row as text, and must not widen the others."""
 EXACT_BELOW = 2**50
 """A float64 of a decimal, times its power of ten, rounds to the right integer below this."""
 AS_TEXT = "as_text"
@@ -97,12 +99,12 @@ def _scale(group: Decimals, symbol: str) -> "pl.Expr":
     """The most decimals that any of the group's texts of the same symbol shows."""
     import polars as pl
 
-    shown = [
-        (pl.col(name).str.len_bytes() - 1 - pl.col(name).str.find(".", literal=True)).cast(pl.Int8, strict=False)
-        for name in group.columns
-    ]
-    most = pl.max_horizontal(shown).max().over(symbol).fill_null(0)
-    return pl.min_horizontal(most, pl.lit(12, pl.Int8)).alias(group.scale)
+    def shown(name: str) -> pl.Expr:
+        count = (pl.col(name).str.len_bytes() - 1 - pl.col(name).str.find(".", literal=True)).cast(pl.Int64)
+        return pl.when(count <= MOST_DECIMALS).then(count)
+
+    most = pl.max_horizontal([shown(name) for name in group.columns]).max().over(symbol)
+    return most.fill_null(0).cast(pl.Int8).alias(group.scale)
 
 
 def _mantissa(column: str, scale: str) -> "pl.Expr":
