@@ -216,7 +216,7 @@ def _averages(closes: Matrix, first_row: int, runs: Runs, lines: Lines, averages
         averages.levels[:, here] = levels[last[here] - start, :, here].T
         averages.signal[here] = lines.macd_signal[last[here], here]
         before, signal = flat[-1], part.macd_signal[-1]
-    _hide_early_macd(lines, signal_runs)
+    _hide_early_macd(lines, runs)
 
 
 def _level_seeds(closes: Matrix, runs: Runs) -> _Seeds:
@@ -275,6 +275,7 @@ def _follow(rows: Matrix, out: Matrix, before: Matrix, weights: Matrix) -> None:
 
 
 def _hide_early_macd(lines: Lines, runs: Runs) -> None:
-    """Nine rows of the MACD are there only to start the signal line."""
-    rows = runs.start + np.arange(MACD_AGE, SIGNAL_AGE)[:, None]
-    lines.macd[rows, runs.column] = np.nan
+    """Eight rows of the MACD are there only to start the signal line."""
+    for age in range(MACD_AGE, SIGNAL_AGE):
+        early = runs.reaching(age, len(lines.macd))
+        lines.macd[early.start + age, early.column] = np.nan

@@ -7,7 +7,7 @@ code, from the closes in memory.
 
 from collections.abc import Collection, Iterable
 from itertools import groupby, repeat
-from operator import attrgetter
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -50,25 +50,27 @@ class LiveIndicators:
         self._hold(np.full((ROWS, 0), np.nan))
 
     def close_minute(self, connection: Connection, t: int, known_at: int) -> int:
-        """Write the indicators of a minute from the candles stored for it; returns how many rows changed."""
-        wanted = msgspec.json.encode(candles.followed(connection)).decode()
-        rows = connection.execute(_MINUTE, {"symbols": wanted, "t": t})
-        return self.apply(connection, [Candle._make(row) for row in rows], known_at)
+        """Write the indicators of a minute of every symbol that has a candle of it; returns how many rows changed."""
+        return self._follow(connection, [(symbol, t) for symbol in candles.followed(connection)], known_at)
 
     def apply(self, connection: Connection, closed: Iterable[Candle], known_at: int) -> int:
         """Write what follows from candles just stored by this connection; returns how many rows are new or different.
 
-        They may be of any minutes, in any order: new ones, late ones and corrections alike. A correction changes rows
-        to the end of its day, and those of the next day if it is among the minutes that warm that day up.
+        They may be of any minutes, in any order: new ones, late ones and corrections alike. Their closes are taken from
+        the table, so that a candle which `candles.store` refused does no harm. A correction changes rows to the end of
+        its day, and those of the next day if it is among the minutes that warm that day up.
         """
-        by_time = sorted(closed, key=attrgetter("t"))
-        if not by_time:
+        return self._follow(connection, [(candle.symbol, candle.t) for candle in closed], known_at)
+
+    def _follow(self, connection: Connection, closed: list[tuple[str, int]], known_at: int) -> int:
+        stored = connection.execute(_STORED, {"minutes": msgspec.json.encode(closed).decode()}).fetchall()
+        if not stored:
             return 0
         try:
-            written = self._turn_to(connection, day_of(by_time[-1].t), {candle.symbol for candle in by_time}, known_at)
+            written = self._turn_to(connection, day_of(stored[-1]["t"]), {row["symbol"] for row in stored}, known_at)
             late = _Late({}, set())
-            for t, group in groupby(by_time, key=attrgetter("t")):
-                written += self._take(connection, t, {candle.symbol: candle.c for candle in group}, late, known_at)
+            for t, group in groupby(stored, key=itemgetter("t")):
+                written += self._take(connection, t, {row["symbol"]: row["c"] for row in group}, late, known_at)
             written += self._work_out_again(connection, late.rows, known_at)
             return written + self._refresh_earlier_days(connection, late.minutes, known_at)
         except BaseException:
@@ -225,10 +227,11 @@ def _run_starts(closes: Matrix, last: Index) -> Index:
     return np.asarray(holes.max(axis=0, initial=-1) + 1)
 
 
-_MINUTE = """
-SELECT k.symbol, k.t, k.o, k.h, k.l, k.c, k.v, k.n
-FROM json_each(:symbols) AS wanted CROSS JOIN hyperliquid_candles AS k
-  ON k.symbol = wanted.value AND k.interval = '1m' AND k.t = :t
+_STORED = """
+SELECT k.symbol, k.t, k.c
+FROM json_each(:minutes) AS wanted CROSS JOIN hyperliquid_candles AS k
+  ON k.symbol = wanted.value ->> 0 AND k.interval = '1m' AND k.t = wanted.value ->> 1
+ORDER BY k.t
 """
 
 # Symbols with a candle whose indicators are missing, or were worked out before the candle was known.
