@@ -22,9 +22,12 @@ mutation Backfill($parameters: LaunchBackfillParams!) {
   }
 }
 """
-BACKFILL_STATUS = """
-query Status($id: String!) {
-  partitionBackfillOrError(backfillId: $id) { __typename ... on PartitionBackfill { status error { message } } }
+BACKFILL_RUNS = """
+query Runs($id: String!) {
+  runsOrError(filter: {tags: [{key: "dagster/backfill", value: $id}]}) {
+    __typename
+    ... on Runs { results { runId status } }
+  }
 }
 """
 LAUNCH = """
@@ -71,24 +74,32 @@ class DagsterWeb:
         answer = self._ask(BACKFILL, {"parameters": parameters})["launchPartitionBackfill"]
         return str(self._given(answer, "backfillId"))
 
-    def launch(self, job: str, tags: Mapping[str, str] | None = None) -> str:
+    def materialize(self, assets: Sequence[str], partition: str) -> str:
+        """Launch one run that materializes one partition of some assets, with their checks; returns the run id."""
+        keys = [{"path": [asset]} for asset in assets]
+        return self._launch({"jobName": "__ASSET_JOB", "assetSelection": keys}, {"dagster/partition": partition})
+
+    def launch(self, job: str) -> str:
         """Launch a job with its default configuration; returns the run id."""
-        listed = [{"key": key, "value": value} for key, value in (tags or {}).items()]
-        parameters = {"selector": {**REPOSITORY, "jobName": job}, "executionMetadata": {"tags": listed}}
+        return self._launch({"jobName": job}, {})
+
+    def _launch(self, what: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+        listed = [{"key": key, "value": value} for key, value in tags.items()]
+        parameters = {"selector": {**REPOSITORY, **what}, "executionMetadata": {"tags": listed}}
         answer = self._ask(LAUNCH, {"parameters": parameters})["launchRun"]
         return str(self._given(answer, "run")["runId"])
 
-    def backfill_ended(self, backfill_id: str) -> bool:
-        """Whether it has ended well by now.
+    def backfill_ended(self, backfill_id: str, runs: int) -> bool:
+        """Whether the runs of a backfill have ended well by now; the daemon itself looks only every half minute.
 
         Raises:
-            DagsterError: it failed.
+            DagsterError: one of them failed.
         """
-        found = self._ask(BACKFILL_STATUS, {"id": backfill_id})["partitionBackfillOrError"]
-        return _ended_well(f"backfill {backfill_id}", str(found.get("status", found["__typename"])))
+        found = self._ask(BACKFILL_RUNS, {"id": backfill_id})["runsOrError"].get("results", [])
+        return sum(_ended_well(f"run {run['runId']}", run["status"]) for run in found) >= runs
 
     def run_ended(self, run_id: str) -> bool:
-        """The same for a run."""
+        """Whether a run has ended well by now; raises as `backfill_ended`."""
         found = self._ask(RUN_STATUS, {"id": run_id})["runOrError"]
         return _ended_well(f"run {run_id}", str(found.get("status", found["__typename"])))
 

@@ -40,6 +40,9 @@ DAGSTER_WAVES = 2
 CLONES = (("Tide", "BTC,ETH,SOL"), ("Undertow", "HYPE,XRP,DOGE"))
 MARKER = ".clash-demo"
 READY_SEC = 60.0
+POLL_SEC = 0.2
+BACKFILL_SEC = 120.0
+ARCHIVED = ("candles_1m", "candles_1h", "technical_indicators")
 DEFAULT_PORTS = (3000, 4266)
 
 
@@ -54,7 +57,7 @@ class Story:
     started: float
     faults: list[str] = field(default_factory=list)
     waves: list[tuple[str, int]] = field(default_factory=list)
-    backfills: list[tuple[str, str, str]] = field(default_factory=list)
+    backfills: list[tuple[str, str]] = field(default_factory=list)
 
 
 @one_line_errors
@@ -153,7 +156,7 @@ def _is_in_memory(services: "Services", minute: int) -> bool:
 
 def _replay(story: Story, hours: int) -> None:
     """Step through the hours: warm up, decide at each tick, break the link twice, leave the last ticks to Dagster."""
-    from clash_pipeline.clock import HOUR_MS, MINUTE_MS, iso
+    from clash_pipeline.clock import HOUR_MS, MINUTE_MS, SECOND_MS, iso
 
     start = story.driver.controls.now_ms()
     end = start + hours * HOUR_MS
@@ -171,8 +174,9 @@ def _replay(story: Story, hours: int) -> None:
         next(backfills, None)
         if number % 30 == 29:
             say("replay", f"{iso(minute)[11:16]}Z, {number + 1} of {total} minutes")
-    for _ in backfills:
-        story.driver.controls.advance(story.driver.controls.now_ms() + 1_000)
+    for _ in backfills:  # time goes on slowly, because the venue's weight budget needs it
+        story.driver.controls.advance(story.driver.controls.now_ms() + SECOND_MS)
+        time.sleep(POLL_SEC)
 
 
 def _create_clones_when_listed(story: Story) -> None:
@@ -249,19 +253,28 @@ def _backfills(story: Story, start: int) -> Iterator[None]:
 
     day = iso(day_of(start) - 2 * DAY_MS)[:10]
     hours = [f"{day}-{hour:02d}:00" for hour in range(24)]
-    while not story.dagster.is_ready():
+    dagster = story.dagster
+    while not dagster.is_ready():
         yield
-    for title, assets, partitions in (
-        ("repair the day from the venue", ["hyperliquid_candles_1m_repair"], [day]),
-        ("roll up, derive", ["hyperliquid_candles_1h", "hyperliquid_technical_indicators"], hours),
-        ("archive and verify", ["hyperliquid_candles_1m_archive", "hyperliquid_technical_indicators_archive"], [day]),
-    ):
-        began = time.monotonic()
-        backfill = story.dagster.backfill(assets, partitions, title)
-        while not story.dagster.backfill_ended(backfill):
-            yield
-        story.backfills.append((title, day, f"{time.monotonic() - began:.0f} s"))
-        say("dagster", f"backfill: {title}, {day}")
+    say("dagster", f"{dagster.url} is up: lineage, partitions, runs")
+    repair = dagster.materialize(["hyperliquid_candles_1m_repair"], day)
+    yield from _until(story, f"materialized the minutes of {day} from the venue", lambda: dagster.run_ended(repair))
+    derived = dagster.backfill(["hyperliquid_candles_1h", "hyperliquid_technical_indicators"], hours, "derive the day")
+    yield from _until(
+        story, f"backfilled 24 hours of candles and indicators of {day}", lambda: dagster.backfill_ended(derived, 1)
+    )
+    archive = dagster.materialize([f"hyperliquid_{name}_archive" for name in ARCHIVED], day)
+    yield from _until(story, f"archived {day} and read it back", lambda: dagster.run_ended(archive))
+
+
+def _until(story: Story, title: str, is_done: Callable[[], bool]) -> Iterator[None]:
+    began = time.monotonic()
+    while not is_done():
+        if time.monotonic() - began > BACKFILL_SEC:
+            fail(f"{title}: not done in {BACKFILL_SEC:g} s; logs in {story.settings.home / 'logs'}", Exit.UNAVAILABLE)
+        yield
+    story.backfills.append((title, f"{time.monotonic() - began:.0f} s"))
+    say("dagster", title)
 
 
 def _look_after(story: Story) -> None:

@@ -111,12 +111,12 @@ def _dagster(story: "Story") -> None:
     for where, runs in story.waves:
         by.setdefault(where, []).append(runs)
     typer.echo("")
-    rows: list[tuple[object, ...]] = [(f"backfill: {title}", day, took) for title, day, took in story.backfills]
-    rows += [(f"decision waves by {where}", len(runs), f"{sum(runs)} runs") for where, runs in sorted(by.items())]
+    rows: list[tuple[object, ...]] = [(title, took) for title, took in story.backfills]
+    rows += [(f"{len(runs)} decision waves by the {where}", f"{sum(runs)} runs") for where, runs in sorted(by.items())]
     with story.services.market.read() as connection:
         for row in connection.execute(_ARCHIVED):
-            rows.append((f"archived {row['table_name']}", row["day"], f"{row['row_count']:,} rows, {row['state']}"))
-    table("Through Dagster and the worker", ("what", "which", "how much"), rows)
+            rows.append((f"archive of {row['table_name']} {row['day']}", f"{row['row_count']:,} rows, {row['state']}"))
+    table("Through Dagster and the worker", ("what", "how much>"), rows)
 
 
 def _accounts(story: "Story") -> None:

@@ -54,11 +54,13 @@ app.add_typer(decisions.app, name="decisions", rich_help_panel=TRADING)
 app.add_typer(prop.app, name="prop", rich_help_panel=TRADING)
 
 
-@one_line_errors
 def main() -> None:
     """Run the command; errors a person can act on become one line and an exit code."""
-    app()
+    try:
+        one_line_errors(app)()
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
