@@ -1,8 +1,9 @@
 """A small HTTP venue on loopback whose every path can be given an answer, good or bad; a thread of its own."""
 
+import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,6 +62,17 @@ def huge(request: Request) -> Response:
         yield b'["'
         for _ in range(1_024):
             yield b"x" * 1_048_576
+
+    return StreamingResponse(parts(), media_type="application/json")
+
+
+def slow(request: Request) -> Response:
+    """Starts an answer and does not come to its end while anyone listens."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"["
+        await asyncio.sleep(60)
+        yield b"]"
 
     return StreamingResponse(parts(), media_type="application/json")
 

@@ -15,6 +15,7 @@ from clash_pipeline.market.decoding import (
     Malformed,
     Refused,
     each,
+    listing,
     mapping,
     number,
     sample,
@@ -130,8 +131,8 @@ def overview(raw: object, *, may_be_negative: bool = False) -> tuple[Overview, t
     """`/overview/{dexs,fees,open-interest}`; only revenue may be negative."""
     found = _object(raw)
     low = None if may_be_negative else 0.0
-    displayed = [name for name in found.get("allChains") or [] if isinstance(name, str)]
     try:
+        displayed = [name for name in listing(found.get("allChains"), "overview_chains") if isinstance(name, str)]
         listed = found.get("protocols")
         decoded = each([] if listed is None else listed, partial(_turnover, low, displayed), "overview_protocols")
         totals = _totals(low, found)
@@ -260,12 +261,13 @@ def _totals(low: float | None, raw: Mapping[str, Any]) -> tuple[float | None, fl
 
 def _turnover(low: float | None, displayed: list[str], raw: Mapping[str, Any]) -> Turnover:
     name = _name(raw, "protocol_name")
+    totals = _totals(low, raw)
     by_chain: dict[str, float] = {}
     for written, shares in mapping(raw.get("breakdown24h") or {}, "breakdown").items():
         chain = chain_name(words(written, "chain_name", max_bytes=NAME_BYTES), displayed)
         amounts = [_amount(share, "share", low) or 0.0 for share in mapping(shares, "breakdown").values()]
         by_chain[chain] = by_chain.get(chain, 0.0) + sum(amounts)
-    return Turnover(_slug(raw, name), *_totals(low, raw), by_chain)
+    return Turnover(_slug(raw, name), *totals, by_chain)
 
 
 def _point(raw: Mapping[str, Any]) -> Point:
