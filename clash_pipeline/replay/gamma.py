@@ -58,7 +58,7 @@ class Gamma:
             for event in self._questions.listed(now_ms)
             if _tag_matches(event.tags, query) and _is_shown(event, query, now_ms)
             for question in event.questions
-            if "slug" not in query or question.slug == query["slug"]
+            if _may_be(question, query, now_ms)
         ]
         found += _recorded(self._recorded.markets, query, now_ms, False)
         return _sorted([item for item in found if _matches(item, query)], query)
@@ -184,7 +184,7 @@ def _after(items: list[Item], cursor: str | None) -> int:
     if not cursor:
         return 0
     try:
-        last = base64.urlsafe_b64decode(cursor.encode()).decode()
+        last = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True).decode()
     except ValueError:
         raise BadQuery("after_cursor is not valid") from None
     places = [index for index, item in enumerate(items) if item["id"] == last]
@@ -204,11 +204,19 @@ def _recorded(items: list[Item], query: Query, now_ms: int, is_search: bool) -> 
 
 def _may_match(event: Event, query: Query, now_ms: int) -> bool:
     """Leave out, before anything is rendered, what the cheap filters refuse."""
-    if "slug" in query and query["slug"] != event.slug:
+    if query.get("slug", event.slug) != event.slug or query.get("id", event.event_id) != event.event_id:
         return False
     if query.get("closed") == "false" and now_ms >= event.end_ms:
         return False
     return _tag_matches(event.tags, query) and _is_shown(event, query, now_ms)
+
+
+def _may_be(question: Question, query: Query, now_ms: int) -> bool:
+    if query.get("slug", question.slug) != question.slug or query.get("id", question.market_id) != question.market_id:
+        return False
+    if "condition_ids" in query and question.condition_id not in query["condition_ids"].split(","):
+        return False
+    return query.get("closed") != "false" or now_ms < question.end_ms
 
 
 def _is_shown(event: Event, query: Query, now_ms: int) -> bool:

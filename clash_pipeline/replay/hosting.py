@@ -25,8 +25,12 @@ def listening(port: int) -> socket.socket:
     """
     opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    opened.bind((LOOPBACK, port))
-    opened.listen(128)
+    try:
+        opened.bind((LOOPBACK, port))
+        opened.listen(128)
+    except OSError:
+        opened.close()
+        raise
     return opened
 
 
