@@ -16,6 +16,8 @@ from clash_pipeline.decisions.packet import Facts
 from clash_pipeline.decisions.runs import MAX_ATTEMPTS, Claim, Due, Ended, Prepared, Services
 from clash_pipeline.faults import fault, point
 from clash_pipeline.market import retrieval
+from clash_pipeline.market.polymarket import targets
+from clash_pipeline.market.read_plan import ReadPlan
 from clash_pipeline.prop import intake, views
 from clash_pipeline.prop.intake import View
 from clash_pipeline.prop.venue import PaperVenue
@@ -125,6 +127,7 @@ def _store_packets(
     prepared: list[Prepared],
 ) -> None:
     assets = {asset.symbol: asset for asset in branch.assets}
+    _want_targets(services, [assets[claim.symbol].plan for claim in claims], now_ms)
     with services.market.read() as connection:
         found = retrieval.retrieve(connection, [assets[claim.symbol].plan for claim in claims], now_ms)
     for claim in claims:
@@ -139,6 +142,14 @@ def _store_packets(
             continue
         fault(AFTER_BEGIN)
         prepared.append(Prepared(claim, stored))
+
+
+def _want_targets(services: Services, plans: Sequence[ReadPlan], now_ms: int) -> None:
+    """Say that the Polymarket markets and events a plan names are still wanted; the polls refresh those first."""
+    slugs = {entry.market for plan in plans for entry in plan.entries if entry.market}
+    if slugs:
+        with services.market.write() as connection:
+            targets.want(connection, slugs, now_ms)
 
 
 def _end(services: Services, claim: Claim, state: runs.EndState, reason: str, ended: list[Ended]) -> None:

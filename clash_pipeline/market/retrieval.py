@@ -314,13 +314,23 @@ def _markets(connection: Connection, entries: Sequence[ReadEntry], as_of: int) -
     windows = _earliest(entries, as_of, lambda entry: (entry.market,))
     rows = connection.execute(
         """
-        WITH w AS (SELECT value ->> 0 AS slug, value ->> 1 AS since FROM json_each(:windows))
-        SELECT w.slug, q.t, m.market_id, m.question, m.outcomes, q.prices, q.best_bid, q.best_ask, m.end_at
-        FROM w
-        JOIN polymarket_markets m
-          ON m.slug = w.slug OR m.event_id = (SELECT e.event_id FROM polymarket_events e WHERE e.slug = w.slug)
-        JOIN polymarket_quotes q ON q.market_id = m.market_id
-        WHERE q.t >= w.since AND q.t <= :as_of AND q.known_at <= :as_of ORDER BY w.slug, q.t, m.market_id
+        WITH w AS (SELECT value ->> 0 AS slug, value ->> 1 AS since FROM json_each(:windows)),
+        m AS (
+          SELECT market_id, question, outcomes, end_at FROM polymarket_markets WHERE known_at <= :as_of
+          UNION ALL
+          SELECT market_id, question, outcomes, end_at FROM polymarket_market_versions
+          WHERE known_at <= :as_of AND superseded_at > :as_of
+        ),
+        named AS (
+          SELECT w.slug, w.since, p.market_id FROM w JOIN polymarket_markets p ON p.slug = w.slug
+          UNION
+          SELECT w.slug, w.since, p.market_id FROM w JOIN polymarket_events e ON e.slug = w.slug
+          JOIN polymarket_markets p ON p.event_id = e.event_id
+        )
+        SELECT named.slug, q.t, m.market_id, m.question, m.outcomes, q.prices, q.best_bid, q.best_ask, m.end_at
+        FROM named JOIN m ON m.market_id = named.market_id
+        CROSS JOIN polymarket_quotes q ON q.market_id = named.market_id
+        WHERE q.t >= named.since AND q.t <= :as_of AND q.known_at <= :as_of ORDER BY named.slug, q.t, m.market_id
         """,
         {"windows": _windows(windows), "as_of": as_of},
     )
@@ -337,7 +347,12 @@ def _capital_base(connection: Connection, entries: Sequence[ReadEntry], as_of: i
         WITH w AS (SELECT value ->> 0 AS scope, value ->> 1 AS subject, value ->> 2 AS since FROM json_each(:windows))
         SELECT d.scope, d.subject, d.t, d.tvl_usd, d.mcap_usd, d.circulating_usd, d.missing_reason
         FROM w CROSS JOIN defillama_capital_base d ON d.scope = w.scope AND d.subject = w.subject
-        WHERE d.t >= w.since AND d.t <= :as_of AND d.known_at <= :as_of ORDER BY 1, 2, 3
+        WHERE d.t >= w.since AND d.t <= :as_of AND d.known_at <= :as_of
+        UNION ALL
+        SELECT d.scope, d.subject, d.t, d.tvl_usd, d.mcap_usd, d.circulating_usd, d.missing_reason
+        FROM w CROSS JOIN defillama_capital_base_versions d ON d.scope = w.scope AND d.subject = w.subject
+        WHERE d.t >= w.since AND d.t <= :as_of AND d.known_at <= :as_of AND d.superseded_at > :as_of
+        ORDER BY 1, 2, 3
         """,
         {"windows": _subjects(entries, as_of), "as_of": as_of},
     )
@@ -351,7 +366,13 @@ def _capital_flows(connection: Connection, entries: Sequence[ReadEntry], as_of: 
         SELECT d.scope, d.subject, d.t, d.change_1h_pct, d.change_1d_pct, d.change_7d_pct, d.flow_1d_usd, d.flow_7d_usd,
                d.missing_reason
         FROM w CROSS JOIN defillama_capital_flows d ON d.scope = w.scope AND d.subject = w.subject
-        WHERE d.t >= w.since AND d.t <= :as_of AND d.known_at <= :as_of ORDER BY 1, 2, 3
+        WHERE d.t >= w.since AND d.t <= :as_of AND d.known_at <= :as_of
+        UNION ALL
+        SELECT d.scope, d.subject, d.t, d.change_1h_pct, d.change_1d_pct, d.change_7d_pct, d.flow_1d_usd, d.flow_7d_usd,
+               d.missing_reason
+        FROM w CROSS JOIN defillama_capital_flows_versions d ON d.scope = w.scope AND d.subject = w.subject
+        WHERE d.t >= w.since AND d.t <= :as_of AND d.known_at <= :as_of AND d.superseded_at > :as_of
+        ORDER BY 1, 2, 3
         """,
         {"windows": _subjects(entries, as_of), "as_of": as_of},
     )
@@ -366,7 +387,14 @@ def _economic_throughput(connection: Connection, entries: Sequence[ReadEntry], a
                d.fees_change_1d_pct, d.revenue_24h_usd, d.revenue_change_1d_pct, d.open_interest_usd,
                d.open_interest_change_1d_pct, d.missing_reason
         FROM w CROSS JOIN defillama_economic_throughput d ON d.scope = w.scope AND d.subject = w.subject
-        WHERE d.t >= w.since AND d.t <= :as_of AND d.known_at <= :as_of ORDER BY 1, 2, 3
+        WHERE d.t >= w.since AND d.t <= :as_of AND d.known_at <= :as_of
+        UNION ALL
+        SELECT d.scope, d.subject, d.t, d.dex_volume_24h_usd, d.dex_volume_change_1d_pct, d.fees_24h_usd,
+               d.fees_change_1d_pct, d.revenue_24h_usd, d.revenue_change_1d_pct, d.open_interest_usd,
+               d.open_interest_change_1d_pct, d.missing_reason
+        FROM w CROSS JOIN defillama_economic_throughput_versions d ON d.scope = w.scope AND d.subject = w.subject
+        WHERE d.t >= w.since AND d.t <= :as_of AND d.known_at <= :as_of AND d.superseded_at > :as_of
+        ORDER BY 1, 2, 3
         """,
         {"windows": _subjects(entries, as_of), "as_of": as_of},
     )
