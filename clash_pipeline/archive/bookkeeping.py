@@ -28,6 +28,11 @@ class Partition:
         """Whether rows of this day may be in the archive alone, so that SQLite's must never replace it."""
         return self.prune_started_at is not None
 
+    @property
+    def is_half_pruned(self) -> bool:
+        """Whether a prune (or a restore) was begun and never ended."""
+        return self.prune_started_at is not None and self.pruned_at is None
+
     def is_pinned(self, now_ms: int) -> bool:
         """Whether a restore still protects the day from pruning."""
         return self.pinned_until is not None and now_ms < self.pinned_until

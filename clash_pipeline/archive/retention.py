@@ -87,7 +87,7 @@ def run(
     report = RetentionReport()
     down: str | None = None
     for table in TABLES.values():
-        for day in days_with_rows(market, table, now_ms):
+        for day in days_due(market, table, now_ms):
             report.written_off += readiness.write_off(market, table, day, now_ms, readiness.lost_after_ms(settings))
             outcome = _retained(market, store, table, day, now_ms, settings, down)
             if outcome.outcome is Outcome.DELAYED:
@@ -99,10 +99,11 @@ def run(
     return report
 
 
-def days_with_rows(market: Database, table: ArchivedTable, now_ms: int) -> list[int]:
-    """The days of a table before today that have rows in SQLite, oldest first."""
+def days_due(market: Database, table: ArchivedTable, now_ms: int) -> list[int]:
+    """The days of a table before today that have rows in SQLite, or a prune that was cut off; oldest first."""
     with market.read() as connection:
-        return [row["day"] for row in connection.execute(table.list_days, {"before": day_of(now_ms)})]
+        found = {row["day"] for row in connection.execute(table.list_days, {"before": day_of(now_ms)})}
+    return sorted(found | {one.day for one in bookkeeping.partitions(market, table.name) if one.is_half_pruned})
 
 
 def _retained(

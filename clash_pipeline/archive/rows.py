@@ -63,9 +63,9 @@ def frame(table: ArchivedTable, fetched: list[Row]) -> "pl.DataFrame":
     )
 
 
-def pieces(rows: "pl.DataFrame", size: int = WRITE_ROWS) -> Iterator[list[Row]]:
+def pieces(rows: "pl.DataFrame") -> Iterator[list[Row]]:
     """A frame as lists of tuples, each small enough for one transaction."""
-    for part in rows.iter_slices(size):
+    for part in rows.iter_slices(WRITE_ROWS):
         yield part.rows()
 
 
