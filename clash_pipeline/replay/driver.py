@@ -61,8 +61,8 @@ class Driver:
             stop += MINUTE_MS
 
     def next_stop(self, now_ms: int) -> int:
-        """The next moment after now at which a minute has closed."""
-        return minute_of(now_ms - self._after_end_ms) + MINUTE_MS + self._after_end_ms
+        """When the running minute will have closed; one that ended before is nobody's duty any more."""
+        return minute_of(now_ms) + MINUTE_MS + self._after_end_ms
 
     def _finish(self, wait: Wait, minute: int) -> None:
         began, pause = self._monotonic(), POLL_SEC
