@@ -1,0 +1,62 @@
+"""`clash decisions`: one wave, its rows, one run whole."""
+
+import json
+
+import pytest
+
+from tests.cli.trading import Run, run, world
+from tests.fakes.world import World
+
+__all__ = ["run", "world"]
+
+
+@pytest.fixture
+def clone(run: Run) -> int:
+    """A rules clone on BTC."""
+    run("clones", "create", "Ada", "--engine", "rules", "--symbols", "BTC")
+    return 1
+
+
+def test_run_once_with_force_goes_all_the_way(run: Run, clone: int) -> None:
+    done = run("decisions", "run-once", "--clone-id", "1", "--force", "--json")
+    assert done.exit_code == 0
+    report = json.loads(done.stdout)
+    assert (report["due"], report["runs"][0]["reason"], report["runs"][0]["effective"]) == (1, "filled", "open_long")
+    shown = json.loads(run("decisions", "show", "1", "--json").stdout)
+    assert shown["packet"]["schema"] == "decision_v1"
+    assert shown["actions"][0]["status"] == "filled"
+    text = run("decisions", "show", "1").stdout
+    assert "rules answered open_long" in text
+    assert "buy 199.58 at 100.21" in text
+    assert json.loads(run("decisions", "list", "--json").stdout)[0]["state"] == "completed"
+    assert "open_long" in run("decisions", "list", "--clone-id", "1").stdout
+
+
+def test_nothing_is_due_is_no_error(run: Run, clone: int) -> None:
+    done = run("decisions", "run-once")
+    assert (done.exit_code, done.stdout) == (0, "nothing is due\n")
+
+
+def test_a_failed_run_is_exit_1(run: Run, clone: int, world: World) -> None:
+    """An engine this code does not know, as a newer version might have written it."""
+    with world.clash.write() as connection:
+        connection.execute("UPDATE clones SET engine = 'model'")
+    done = run("decisions", "run-once", "--clone-id", "1", "--force")
+    assert done.exit_code == 1
+    assert "engine_unknown" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run-once", "--clone-id", "9", "--force"), "there is no clone 9"),
+        (("run-once", "--account-id", "9"), "there is no prop account 9"),
+        (("run-once", "--force"), "--force needs"),
+        (("show", "9"), "there is no decision run 9"),
+    ],
+)
+def test_errors_are_one_line(run: Run, words: tuple[str, ...], said: str) -> None:
+    done = run("decisions", *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
