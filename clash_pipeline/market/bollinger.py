@@ -32,13 +32,14 @@ def bands(closes: Matrix, start: int, stop: int, upper: Matrix, middle: Matrix, 
         np.add(squares_before[j], squares_before[j + 1], out=squares_before[j])
     total[:-1] += total_before
     squares[:-1] += squares_before
-    mean, width = _mean_and_width(total, squares, origin)
     if (stop - start) % PERIOD:
+        mean, width = _mean_and_width(total, squares, origin, np.empty(total.shape))
         mean, width = _by_row(mean)[: stop - start], _by_row(width)[: stop - start]
+        middle[:] = mean
     else:
-        upper, middle, lower = _by_group(upper), _by_group(middle), _by_group(lower)
+        upper, lower = _by_group(upper), _by_group(lower)
+        mean, width = _mean_and_width(total, squares, origin, _by_group(middle))
     np.add(mean, width, out=upper)
-    middle[:] = mean
     np.subtract(mean, width, out=lower)
 
 
@@ -55,7 +56,8 @@ def last_band(window: Matrix, row: int) -> tuple[Matrix, Matrix]:
         for each in moments[: first - 1][::-1]:
             before = before + each
         sums = sums + before
-    return _mean_and_width(sums[0].copy(), sums[1].copy(), origin)
+    total, squares = sums.copy()
+    return _mean_and_width(total, squares, origin, np.empty_like(total))
 
 
 def _moments(closes: Matrix, origin: Matrix) -> tuple[Matrix, Matrix]:
@@ -64,18 +66,18 @@ def _moments(closes: Matrix, origin: Matrix) -> tuple[Matrix, Matrix]:
     return distance, distance * distance
 
 
-def _mean_and_width(total: Matrix, squares: Matrix, origin: Matrix) -> tuple[Matrix, Matrix]:
-    """From the sums of distances to `origin` and of their squares, which are used up.
+def _mean_and_width(total: Matrix, squares: Matrix, origin: Matrix, mean: Matrix) -> tuple[Matrix, Matrix]:
+    """From the sums of distances to `origin` and of their squares, which are used up; the mean is put into `mean`.
 
     No difference of the two can turn negative: the origin is one of the twenty, so the squared deviations are at least
     a fortieth of the squared distances.
     """
-    mean = total * (1 / PERIOD)
-    total *= mean
+    distance = total * (1 / PERIOD)
+    np.add(distance, origin, out=mean)
+    total *= distance
     squares -= total
     squares *= DEVIATIONS**2 / PERIOD
     np.sqrt(squares, out=squares)
-    mean += origin
     return mean, squares
 
 

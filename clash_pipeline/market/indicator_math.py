@@ -23,7 +23,7 @@ EMA_PERIOD = 20
 MACD_FAST, MACD_SLOW, MACD_SIGNAL = 12, 26, 9
 NO_MOVEMENT = 1e-14
 """TA-Lib's zero: average gain and loss that together stay below it are no movement at all, and the RSI is 0."""
-BLOCK_CELLS = 120_000
+BLOCK_CELLS = 150_000
 """Cells worked on at a time, so that a block and what is made of it stay in the processor's cache."""
 
 GAIN, LOSS, EMA, FAST, SLOW = range(5)
@@ -77,7 +77,7 @@ class Averages(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """Unbroken runs of minutes: the row each starts at, and its column."""
+    """Unbroken runs of minutes, ordered by row: the row each starts at, and its column."""
 
     start: Index
     column: Index
@@ -126,7 +126,7 @@ def indicators(closes: Matrix, first_row: int = 0, last: Index | None = None) ->
     lines, averages = Lines.empty(rows, columns), Averages.unknown(columns)
     runs = Runs.of(closes)
     with np.errstate(invalid="ignore", divide="ignore"):
-        _averages(closes, first_row, runs, lines, averages, np.full(columns, -1) if last is None else last)
+        _averages(closes, first_row, runs, lines, averages, last)
         first_group = first_row - first_row % BAND_PERIOD
         for line in lines[1:4]:
             line[:first_group] = np.nan
@@ -141,7 +141,7 @@ def advance(window: Matrix, row: int, averages: Averages) -> tuple[Lines, Averag
 
     `window` holds the last twenty closes, that of `row` included; the results have a value for each column.
     """
-    levels = _inputs(window[-2:])[0]
+    levels = _inputs(window[-2:], np.empty((1, len(WEIGHTS), window.shape[1])))[0]
     _follow(levels[None], levels[None], averages.levels, WEIGHTS[:, None])
     macd = levels[FAST] - levels[SLOW]
     signal = np.empty_like(macd)
@@ -165,7 +165,9 @@ def last_candles(closes: Matrix) -> Index:
 
 def _first_level(level: int, closes: Matrix) -> Matrix:
     """The first value of a recursion, from the closes that it is the simple average of."""
-    return _average(closes) if level >= EMA else _average(_inputs(closes)[:, level])
+    if level >= EMA:
+        return _average(closes)
+    return _average(_inputs(closes, np.empty((len(closes) - 1, len(WEIGHTS), closes.shape[1])))[:, level])
 
 
 def _rsi(gain: Matrix, loss: Matrix, out: Matrix) -> None:
@@ -193,14 +195,16 @@ def _blocks(start: int, stop: int, cells_a_row: int) -> Iterator[tuple[int, int]
         yield first, min(first + step, stop)
 
 
-def _averages(closes: Matrix, first_row: int, runs: Runs, lines: Lines, averages: Averages, last: Index) -> None:
+def _averages(closes: Matrix, first_row: int, runs: Runs, lines: Lines, averages: Averages, last: Index | None) -> None:
     """Follow the recursions through all rows: RSI, EMA and MACD."""
     rows, columns = closes.shape
     seeds, signal_runs = _level_seeds(closes, runs), runs.reaching(SIGNAL_AGE, rows)
     before, signal = averages.levels.ravel(), averages.signal
     weights, signal_weights = np.repeat(WEIGHTS, columns), np.full(columns, SIGNAL_WEIGHT)
-    for start, stop in _blocks(0, rows, columns * len(WEIGHTS)):
-        levels, part = _inputs(closes[max(start - 1, 0) : stop], start == 0), lines.rows(start, stop)
+    blocks = list(_blocks(0, rows, columns * len(WEIGHTS)))
+    room = np.empty((max(stop - start for start, stop in blocks), len(WEIGHTS), columns))
+    for start, stop in blocks:
+        levels, part = _inputs(closes[max(start - 1, 0) : stop], room, start == 0), lines.rows(start, stop)
         flat = levels.reshape(stop - start, -1)
         _follow_runs(flat, flat, before, weights, seeds.between(start, stop))
         np.subtract(levels[:, FAST], levels[:, SLOW], out=part.macd)
@@ -212,10 +216,11 @@ def _averages(closes: Matrix, first_row: int, runs: Runs, lines: Lines, averages
             _rsi(levels[:, GAIN], levels[:, LOSS], part.rsi14)
         else:
             part.rsi14[:] = np.nan
-        here = np.flatnonzero((last >= start) & (last < stop))
-        averages.levels[:, here] = levels[last[here] - start, :, here].T
-        averages.signal[here] = lines.macd_signal[last[here], here]
-        before, signal = flat[-1], part.macd_signal[-1]
+        if last is not None:
+            here = np.flatnonzero((last >= start) & (last < stop))
+            averages.levels[:, here] = levels[last[here] - start, :, here].T
+            averages.signal[here] = lines.macd_signal[last[here], here]
+        before, signal = flat[-1].copy(), part.macd_signal[-1]
     _hide_early_macd(lines, runs)
 
 
@@ -232,24 +237,24 @@ def _level_seeds(closes: Matrix, runs: Runs) -> _Seeds:
 
 
 def _signal_seeds(macd: Matrix, runs: Runs, start: int, stop: int) -> _Seeds:
-    row = runs.start + SIGNAL_AGE
-    here = Runs(*(each[(row >= start) & (row < stop)] for each in runs))
-    value = _average(here.last_rows(macd, SIGNAL_AGE, MACD_SIGNAL))
+    first, last = np.searchsorted(runs.start, (start - SIGNAL_AGE, stop - SIGNAL_AGE))
+    here = Runs(runs.start[first:last], runs.column[first:last])
+    value = _average(here.last_rows(macd, SIGNAL_AGE, MACD_SIGNAL)) if first < last else np.empty(0)
     return _Seeds(here.start + SIGNAL_AGE - start, here.column, value)
 
 
-def _inputs(closes: Matrix, from_anchor: bool = False) -> Matrix:
-    """What the five recursions take in with each row after the first: (rows, 5, columns).
+def _inputs(closes: Matrix, out: Matrix, from_anchor: bool = False) -> Matrix:
+    """What the five recursions take in with each row after the first: (rows, 5, columns), at the start of `out`.
 
     The anchor itself has no row before it, and its change is unknown.
     """
     new = closes if from_anchor else closes[1:]
-    inputs = np.empty((len(new), len(WEIGHTS), closes.shape[1]))
-    change = np.empty_like(new)
-    np.subtract(closes[1:], closes[:-1], out=change[from_anchor:])
-    change[: int(from_anchor)] = np.nan
-    np.maximum(change, 0.0, out=inputs[:, GAIN])
-    np.subtract(inputs[:, GAIN], change, out=inputs[:, LOSS])
+    inputs = out[: len(new)]
+    gain, loss = inputs[:, GAIN], inputs[:, LOSS]
+    np.subtract(closes[1:], closes[:-1], out=loss[from_anchor:])
+    loss[: int(from_anchor)] = np.nan
+    np.maximum(loss, 0.0, out=gain)
+    np.subtract(gain, loss, out=loss)
     inputs[:, EMA:] = new[:, None]
     return inputs
 
@@ -257,7 +262,7 @@ def _inputs(closes: Matrix, from_anchor: bool = False) -> Matrix:
 def _follow_runs(rows: Matrix, out: Matrix, before: Matrix, weights: Matrix, seeds: _Seeds) -> None:
     """Follow recursions through some rows; where one starts, put its first value instead."""
     done = 0
-    for row in np.unique(seeds.row).tolist():
+    for row in np.unique(seeds.row).tolist() if seeds.row.size else ():
         _follow(rows[done : row + 1], out[done : row + 1], before, weights)
         here = seeds.between(row, row + 1)
         out[row, here.place] = here.value
@@ -266,11 +271,13 @@ def _follow_runs(rows: Matrix, out: Matrix, before: Matrix, weights: Matrix, see
 
 
 def _follow(rows: Matrix, out: Matrix, before: Matrix, weights: Matrix) -> None:
+    """The only loop over minutes: three calls a row, which is why nothing is looked up and no result allocated."""
+    subtract, multiply, add = np.subtract, np.multiply, np.add
     step = np.empty_like(before)
     for row, after in zip(rows, out, strict=True):
-        np.subtract(row, before, out=step)
-        np.multiply(step, weights, out=step)
-        np.add(step, before, out=after)
+        subtract(row, before, step)
+        multiply(step, weights, step)
+        add(step, before, after)
         before = after
 
 
