@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.partitions import DAYS, day_key, days_of
-from assets.refreshing import ASK_AGAIN, past_of
+from assets.refreshing import asking_again, past_of
 from assets.reporting import checked
 from clash_pipeline.archive.catalogue import TABLES
 from clash_pipeline.archive.tables import ArchivedTable
@@ -36,7 +36,7 @@ def archive_of(table: ArchivedTable) -> dg.AssetsDefinition:
     name = f"{table.name}_archive"
 
     @dg.asset(
-        name=name, partitions_def=DAYS, backfill_policy=ONE_RUN, retry_policy=ASK_AGAIN, owners=MARKET_DATA,
+        name=name, partitions_def=DAYS, backfill_policy=ONE_RUN, owners=MARKET_DATA,
         kinds={"python", "parquet", "s3"}, code_version="1", tags={"clash/origin": "archive"},
         deps=SOURCES.get(table.name, [table.name]),
         check_specs=[
@@ -79,7 +79,8 @@ def _archived(services: Services, table: ArchivedTable, days: list[int]) -> "lis
     from clash_pipeline.archive.readiness import PartitionRefused
 
     try:
-        return past_of(services).archive(table.name, days)
+        with asking_again():
+            return past_of(services).archive(table.name, days)
     except PartitionRefused as refused:
         raise dg.Failure(str(refused), allow_retries=False) from refused
 

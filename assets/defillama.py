@@ -6,7 +6,7 @@ from functools import partial
 import dagster as dg
 
 from assets.partitions import RUNNING_DAYS, days_of
-from assets.refreshing import ASK_AGAIN, refresh_tables
+from assets.refreshing import refresh_tables
 from assets.reporting import KINDS, reported
 from clash_pipeline.services import Services
 from resources.beta import MARKET_DATA, ONE_RUN
@@ -33,7 +33,6 @@ DESCRIPTIONS = {
     ],
     partitions_def=RUNNING_DAYS,
     backfill_policy=ONE_RUN,
-    retry_policy=ASK_AGAIN,
     can_subset=True,
     description="Asks DefiLlama once for all chosen tables of the running day; holds those of past days.",
 )
@@ -47,7 +46,7 @@ def defillama_tables(
     channels = [name.removeprefix("defillama_") for name in chosen]
     ask = partial(_ask, channels=channels)
     for name, outcome in refresh_tables(services, chosen, days_of(context), ask).items():
-        yield reported(context, outcome, asset_key=name, **pictures.defillama(services.market))
+        yield reported(context, outcome, asset_key=name, show=lambda: pictures.defillama(services.market))
 
 
 async def _ask(services: Services, channels: list[str]) -> None:

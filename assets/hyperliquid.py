@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.partitions import DAYS, HOURS, days_of, hours_of
-from assets.refreshing import past_of, polled, refreshed
+from assets.refreshing import asking_again, past_of, polled, refreshed
 from assets.reporting import KINDS, checked, reported
 from clash_pipeline.market.spans import Span
 from clash_pipeline.services import Services
@@ -78,7 +78,9 @@ def hyperliquid_funding_rates(
     spans, now_ms = hours_of(context), services.clock.now_ms()
     if any(span.holds(now_ms) for span in spans):
         return refreshed(context, services, "hyperliquid_funding_rates", spans, _funding, pictures.funding)
-    return reported(context, asyncio.run(_paid_funding(services, spans)))
+    with asking_again():
+        outcome = asyncio.run(_paid_funding(services, spans))
+    return reported(context, outcome)
 
 
 @polled(
@@ -92,8 +94,9 @@ def hyperliquid_candles_1m_repair(
     """Complete the minutes of whole days, and what is derived from them."""
     from clash_pipeline.market import pictures
 
-    outcome = asyncio.run(_repair(services, days_of(context)))
-    return reported(context, outcome, coverage=pictures.coverage(services.market, outcome.filled))
+    with asking_again():
+        outcome = asyncio.run(_repair(services, days_of(context)))
+    return reported(context, outcome, show=lambda: pictures.day(services.market, outcome.filled[0].span))
 
 
 @dg.asset(
@@ -109,8 +112,7 @@ def hyperliquid_candles_1h(
 
     spans = hours_of(context)
     outcome = past_of(services).hours(spans)
-    shown = {"most_traded": pictures.most_traded_table, "leader": pictures.leader}
-    return reported(context, outcome, **{name: draw(services.market, spans[-1]) for name, draw in shown.items()})
+    return reported(context, outcome, show=lambda: pictures.hour(services.market, spans[-1]))
 
 
 @dg.asset(

@@ -21,8 +21,8 @@ prop_accounts = dg.AssetSpec(
 @dg.asset_check(asset="prop_accounts", description="Every invariant of the books holds, on one snapshot of the file.")
 def ledger_audit(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     """Any difference is an error: money does not explain itself."""
+    from clash_pipeline.decisions.audit import audit
     from clash_pipeline.market.plots import table
-    from clash_pipeline.prop.audit import audit
 
     report = audit(services.clash)
     rows = [(found.invariant, found.row, found.message) for found in report.differences]

@@ -1,7 +1,8 @@
 """The shape that polled sources share: the running partition is asked for, ended ones are held."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,12 @@ if TYPE_CHECKING:
     from clash_pipeline.market.backfill import Outcome, Past
 
 Refresh = Callable[[Services], Awaitable[object]]
-ASK_AGAIN = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-"""For venues that do not answer; a refusal of ours is never retried."""
+RETRIES, RETRY_AFTER_SEC = 2, 15
+"""For what does not answer; refusals, wrong answers and defects of ours are never retried."""
 
 polled = partial(
     dg.asset,
     backfill_policy=ONE_RUN,
-    retry_policy=ASK_AGAIN,
     owners=MARKET_DATA,
     kinds=KINDS,
     code_version="1",
@@ -42,7 +42,7 @@ def refreshed(
 ) -> dg.MaterializeResult:
     """Ask the source when the running partition is among `spans`; ended ones never receive today's values."""
     outcome = refresh_tables(services, [table], spans, refresh)[table]
-    return reported(context, outcome, **show(services.market))
+    return reported(context, outcome, show=lambda: show(services.market))
 
 
 def refresh_tables(
@@ -57,11 +57,25 @@ def refresh_tables(
     for span in spans:
         if span.holds(now_ms):
             before = {table: past.count(table, span) for table in tables}
-            asyncio.run(_ask(services, refresh))
+            with asking_again():
+                asyncio.run(_ask(services, refresh))
             for table, outcome in outcomes.items():
                 rows = past.count(table, span)
                 outcome.filled.append(Filled(table, span, rows, rows - before[table], "venue"))
     return outcomes
+
+
+@contextmanager
+def asking_again() -> Iterator[None]:
+    """Let Dagster repeat the step when a venue or the store did not answer, or the database was busy."""
+    from clash_pipeline.archive.stores import StoreUnavailable
+    from clash_pipeline.market.http import VenueUnavailable
+    from clash_pipeline.storage.errors import StorageBusy
+
+    try:
+        yield
+    except (VenueUnavailable, StoreUnavailable, StorageBusy) as error:
+        raise dg.RetryRequested(RETRIES, RETRY_AFTER_SEC) from error
 
 
 def past_of(services: Services) -> "Past":

@@ -1,6 +1,6 @@
 """What every definition carries, and how the domain's answers become metadata that a person looks at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -40,9 +40,11 @@ def reported(
     *,
     asset_key: str | None = None,
     check_results: Sequence[dg.AssetCheckResult] = (),
-    **more: Any,
+    show: Callable[[], Mapping[str, object]] = dict,
 ) -> dg.MaterializeResult:
     """The outcome of one or many partitions; when some were refused, the others are kept and the step fails.
+
+    `show` draws what a person looks at; a run of many partitions does without, because each keeps a copy.
 
     Raises:
         dg.Failure: names how many partitions were refused and the first reason; trying again alone does not help.
@@ -63,10 +65,11 @@ def reported(
             allow_retries=False,
         )
     rows, added = sum(filled.rows for filled in outcome.filled), sum(filled.added for filled in outcome.filled)
+    pictures = show() if len(outcome.filled) == 1 else {}
     origins = ", ".join(sorted({filled.origin for filled in outcome.filled}))
     return dg.MaterializeResult(
         asset_key=asset_key,
-        metadata=metadata({"rows": rows, "added": added, "origin": origins, "partitions": shown, **more}),
+        metadata=metadata({"rows": rows, "added": added, "origin": origins, "partitions": shown, **pictures}),
         check_results=list(check_results),
     )
 

@@ -162,18 +162,26 @@ class Past:
         unfinished = self._unfinished(day, symbols)
         if not unfinished:
             return self._minutes_of(day, symbols, 0, "memory")
-        if day.from_t < kept_since and (restored := self.restore(CANDLES_1M, day)):
+        if day.from_t < kept_since and (restored := self.restore(CANDLES_1M, day)) and self._has_whole_series(day):
             return self._minutes_of(day, symbols, restored, "archive")
         if day.to_t <= kept_since:
             raise NoHistory(
                 day,
-                f"no_history: one-minute candles of {day} are not archived, and the venue keeps "
+                f"no_history: one-minute candles of {day} are not archived as a whole, and the venue keeps "
                 f"{self.reach.keeps_minutes:,} minutes only, back to {iso(kept_since)}",
             )
         added = await self._fetch(rest, Span(max(day.from_t, kept_since), day.to_t), unfinished)
         if added:
             self._derive_day(day.from_t)
         return self._minutes_of(day, symbols, added, "venue")
+
+    def _has_whole_series(self, day: Span) -> bool:
+        """Whether any asset has every minute, or all but the lost ones: a repair of the next day leaves single minutes
+        behind, and such a remainder is no day. Assets that were listed during the day lack the minutes before.
+        """
+        with self.market.read() as connection:
+            lost = {row["symbol"]: row["minutes"] for row in connection.execute(_LOST, day._asdict())}
+        return any(finals + lost.get(symbol, 0) >= MINUTES_A_DAY for symbol, finals in self._finals(day).items())
 
     async def _fetch(self, rest: Snapshots, span: Span, symbols: Sequence[str]) -> int:
         """Queue the range of each symbol and work that part of the queue off; returns the rows written.
@@ -291,4 +299,8 @@ class Past:
 _FINALS = """
 SELECT symbol, count(*) AS finals FROM hyperliquid_candles
 WHERE interval = '1m' AND t >= :from_t AND t < :to_t AND final = 1 GROUP BY symbol
+"""
+_LOST = """
+SELECT symbol, sum(min(to_t, :to_t) - max(from_t, :from_t)) / 60000 AS minutes FROM candle_gaps
+WHERE state = 'lost' AND from_t < :to_t AND to_t > :from_t GROUP BY symbol
 """

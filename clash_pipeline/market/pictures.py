@@ -1,53 +1,48 @@
 """What a person sees of a partition: coverage over the minutes, and the assets that traded most, as Markdown."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
+from clash_pipeline.clock import DAY_MS
 from clash_pipeline.market import candles, plots
 from clash_pipeline.market.spans import Span
 from clash_pipeline.storage.sqlite import Database
-
-if TYPE_CHECKING:
-    from clash_pipeline.market.backfill import Filled
 
 MOST_COLUMNS = ("symbol", "close", "volume, USD", "trades")
 MOST_SHOWN = 10
 
 
-def coverage(market: Database, filled: Sequence["Filled"]) -> str | None:
-    """How many assets have each minute of the newest filled range; None where nothing was filled."""
-    if not filled:
-        return None
-    newest = max(filled, key=lambda one: one.span)
+def day(market: Database, span: Span) -> dict[str, object]:
+    """How many assets have each minute of a day, and the course of the one that traded most."""
     with market.read() as connection:
-        rows = [tuple(row) for row in connection.execute(_ASSETS_A_MINUTE, newest.span._asdict())]
-    expected = max((count for _, count in rows), default=0)
-    return plots.coverage(f"assets with a candle, {newest.span}", rows, expected) if rows else None
+        minutes = [tuple(row) for row in connection.execute(_ASSETS_A_MINUTE, span._asdict())]
+    if not minutes:
+        return {}
+    expected = max(count for _, count in minutes)
+    return {"coverage": plots.coverage(f"assets with a candle, {span}", minutes, expected), **_course(market, span)}
 
 
-def leader(market: Database, span: Span) -> str | None:
-    """Closes and volumes of the asset that traded most, minute by minute, over the day up to the end of a range."""
-    most = most_traded(market, span, limit=1)
+def hour(market: Database, span: Span) -> dict[str, object]:
+    """The assets that traded most in an hour, and the day's course of the first of them."""
+    rows = _most_traded(market, span, MOST_SHOWN)
+    table = {"most_traded": plots.table(MOST_COLUMNS, rows)} if rows else {}
+    return {**table, **_course(market, span)}
+
+
+def _course(market: Database, span: Span) -> dict[str, object]:
+    """Closes and volumes over the day up to the end of a range."""
+    most = _most_traded(market, span, 1)
     if not most:
-        return None
+        return {}
     symbol = str(most[0][0])
     with market.read() as connection:
-        rows = candles.read(connection, symbol, interval="1m", from_t=span.to_t - 86_400_000, to_t=span.to_t)
+        rows = candles.read(connection, symbol, interval="1m", from_t=span.to_t - DAY_MS, to_t=span.to_t)
     minutes = [(row.t, float(row.c), float(row.v)) for row in rows]
-    return plots.candles(f"{symbol}: close and volume", minutes) if minutes else None
+    return {"leader": plots.candles(f"{symbol}: close and volume", minutes)} if minutes else {}
 
 
-def most_traded(market: Database, span: Span, *, limit: int = MOST_SHOWN) -> list[tuple[object, ...]]:
-    """The assets with the largest volume in the hours of a range: symbol, last close, USD volume, trades."""
+def _most_traded(market: Database, span: Span, limit: int) -> list[tuple[object, ...]]:
+    """Symbol, last close, USD volume and trades, largest volume first."""
     with market.read() as connection:
         rows = connection.execute(_MOST_TRADED, {**span._asdict(), "most": limit}).fetchall()
     return [tuple(row) for row in rows]
-
-
-def most_traded_table(market: Database, span: Span) -> str | None:
-    """`most_traded` as a table."""
-    rows = most_traded(market, span)
-    return plots.table(MOST_COLUMNS, rows) if rows else None
 
 
 _ASSETS_A_MINUTE = """

@@ -1,4 +1,4 @@
-"""The code location as a table of contents: it loads, nothing is forgotten, everything is labelled, loading is cheap."""
+"""The code location as a table of contents: it loads cheaply, nothing is forgotten, everything is labelled."""
 
 import importlib
 import pkgutil
@@ -157,7 +157,9 @@ def test_the_streamed_candles_are_an_external_asset_that_goes_stale_after_five_m
     assert policy.fail_window.to_timedelta().total_seconds() == 300
 
 
-def test_derived_data_is_cut_by_hour_repairs_and_archives_by_day_and_backfilled_in_one_run(defs: dg.Definitions) -> None:
+def test_derived_data_is_cut_by_hour_repairs_and_archives_by_day_and_backfilled_in_one_run(
+    defs: dg.Definitions,
+) -> None:
     graph = defs.resolve_asset_graph()
     for name in ("hyperliquid_candles_1h", "hyperliquid_technical_indicators", "polymarket_immediate"):
         assert isinstance(graph.get(dg.AssetKey(name)).partitions_def, dg.HourlyPartitionsDefinition)
@@ -204,7 +206,18 @@ def test_every_ingested_channel_is_reported_on_an_asset() -> None:
     assert {(spec.source, spec.channel) for spec in CHANNELS} <= set(CHANNEL_ASSETS)
 
 
-SLOW = ("polars", "duckdb", "matplotlib", "boto3", "botocore", "openai", "dagster_aws", "pyarrow", "websockets", "pandas")
+SLOW = (
+    "polars",
+    "duckdb",
+    "matplotlib",
+    "boto3",
+    "botocore",
+    "openai",
+    "dagster_aws",
+    "pyarrow",
+    "websockets",
+    "pandas",
+)
 
 
 def test_loading_the_definitions_imports_no_slow_library(settings: Settings) -> None:
