@@ -143,9 +143,15 @@ def _staged(home: Path, market: list[str]) -> Iterator[Story]:
 
 
 def _is_in_memory(services: "Services", minute: int) -> bool:
-    """Whether the ingester has finished with a minute: candles stored, indicators on top of them."""
+    """Whether the ingester has finished with a minute: candles stored, indicators on top of them.
+
+    A minute from before it followed the stream belongs to the repair queue, and nobody waits for it.
+    """
+    from clash_pipeline.clock import parse_time
     from clash_pipeline.market.ingestion import through
 
+    if minute < parse_time(START):
+        return True
     with services.market.read() as connection:
         marks = [through(connection, "hyperliquid", channel) for channel in ("candles_1m", "indicators")]
     return all(mark is not None and mark >= minute for mark in marks)
@@ -219,7 +225,7 @@ def _wave(story: Story, *, by_dagster: bool) -> None:
             _wait_for_dagster(story)
         else:
             waves.run_once(story.services, worker="demo")
-        story.waves.append(("dagster" if by_dagster else "worker", len(found)))
+        story.waves.append(("Dagster's sensor" if by_dagster else "the worker", len(found)))
     with story.services.clash.read() as connection:
         open_ids = accounts.open_ids(connection)
     for account_id in open_ids:

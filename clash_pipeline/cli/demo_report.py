@@ -112,7 +112,7 @@ def _dagster(story: "Story") -> None:
         by.setdefault(where, []).append(runs)
     typer.echo("")
     rows: list[tuple[object, ...]] = [(title, took) for title, took in story.backfills]
-    rows += [(f"{len(runs)} decision waves by the {where}", f"{sum(runs)} runs") for where, runs in sorted(by.items())]
+    rows += [(f"{len(runs)} decision waves by {where}", f"{sum(runs)} runs") for where, runs in sorted(by.items())]
     with story.services.market.read() as connection:
         for row in connection.execute(_ARCHIVED):
             rows.append((f"archive of {row['table_name']} {row['day']}", f"{row['row_count']:,} rows, {row['state']}"))
