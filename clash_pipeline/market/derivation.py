@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from clash_pipeline.clock import HOUR_MS, MINUTE_MS, Clock, hour_of
+from clash_pipeline.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock, hour_of
 from clash_pipeline.market import candles, ingestion
 from clash_pipeline.market.candles import Candle
 from clash_pipeline.storage.leases import Lease, require
-from clash_pipeline.storage.sqlite import Connection, Database
+from clash_pipeline.storage.sqlite import Connection, Database, one
 
 SOURCE = "hyperliquid"
-COINS_AT_ONCE = 4
+COINS_AT_ONCE = 8
 """Coins whose indicators are worked out again in one transaction, so that it stays short."""
 HOURS_OF_COINS_AT_ONCE = 32
 
@@ -56,6 +56,7 @@ class Derivation:
         self._clock = clock
         self._lease = lease
         self._live = LiveIndicators()
+        self._is_warm = False
 
     def minutes_closed(self, from_t: int, to_t: int, expected: int) -> None:
         """Derive the minutes of `[from_t, to_t)`, which have just settled, in order."""
@@ -70,9 +71,10 @@ class Derivation:
 
     def recompute(self, stale: Stale, settled_to: int) -> None:
         """Bring up to date what rests on changed minutes; minutes from `settled_to` on are still to come."""
+        was_warm = self._is_warm
         for symbols in _pieces(stale.values, COINS_AT_ONCE):
             ranges = {symbol: stale.values[symbol] for symbol in symbols}
-            self._indicate(partial(self._apply, ranges, settled_to))
+            self._indicate(partial(self._apply, ranges, settled_to, not was_warm))
         for symbols in _pieces(stale.hours, HOURS_OF_COINS_AT_ONCE):
             from_t = hour_of(min(stale.hours[symbol][0] for symbol in symbols))
             to_t = hour_of(max(stale.hours[symbol][1] for symbol in symbols) - 1) + HOUR_MS
@@ -81,17 +83,31 @@ class Derivation:
     def _close(self, t: int, connection: Connection) -> int:
         return self._live.close_minute(connection, t, self._now())
 
-    def _apply(self, ranges: Ranges, settled_to: int, connection: Connection) -> int:
-        return self._live.apply(connection, _changed(connection, ranges, settled_to), self._now())
+    def _apply(self, ranges: Ranges, settled_to: int, is_cold: bool, connection: Connection) -> int:
+        written = self._refresh(connection, ranges, settled_to) if is_cold else 0
+        return written + self._live.apply(connection, _changed(connection, ranges, settled_to), self._now())
+
+    def _refresh(self, connection: Connection, ranges: Ranges, settled_to: int) -> int:
+        """After a start the memory holds the changed closes already, and cannot tell what they changed."""
+        from clash_pipeline.market import indicators
+
+        from_t = min(first for first, _ in ranges.values())
+        to_t = min(max(indicators.days_with(last)[-1] + DAY_MS for _, last in ranges.values()), settled_to)
+        return indicators.refresh_range(
+            connection, from_t=from_t, to_t=to_t, known_at=self._now(), symbols=list(ranges)
+        )  # fmt: skip
 
     def _indicate(self, work: Callable[[Connection], int]) -> int:
         try:
             with self._market.write() as connection:
                 require(connection, self._lease)
-                return work(connection)
+                written = work(connection)
         except BaseException:
+            self._is_warm = False
             self._live.forget()  # it may be ahead of the file now
             raise
+        self._is_warm = True
+        return written
 
     def _refresh_hours(self, from_t: int, to_t: int, symbols: list[str] | None = None) -> int:
         from clash_pipeline.market import rollup
@@ -119,11 +135,19 @@ class Derivation:
 
 
 def _changed(connection: Connection, ranges: Mapping[str, tuple[int, int]], settled_to: int) -> list[Candle]:
-    return [
-        row.candle
-        for symbol, (from_t, to_t) in ranges.items()
-        for row in candles.read(connection, symbol, interval="1m", from_t=from_t, to_t=min(to_t, settled_to))
-    ]
+    """The candles of some ranges and the newest one of each coin, so that the day in memory is the newest there is."""
+    found = []
+    for symbol, (from_t, to_t) in ranges.items():
+        rows = candles.read(connection, symbol, interval="1m", from_t=from_t, to_t=min(to_t, settled_to))
+        newest_t = one(
+            connection,
+            "SELECT max(t) FROM hyperliquid_candles WHERE symbol = ? AND interval = '1m' AND t < ?",
+            (symbol, settled_to),
+        )
+        if newest_t is not None and newest_t >= to_t:
+            rows += candles.read(connection, symbol, interval="1m", from_t=newest_t, to_t=newest_t + 1)
+        found += [row.candle for row in rows]
+    return found
 
 
 def _covered(connection: Connection, hour_t: int) -> int:

@@ -54,6 +54,11 @@ class CandleTruth:
             rows += [state for at, state in self._minutes[symbol].get(running, ()) if at <= now_ms][-1:]
         return rows
 
+    def early_state(self, candle: Candle) -> Candle:
+        """The first state of a minute; a silent one stays as it is."""
+        states = self._minutes[candle.symbol].get(candle.t)
+        return states[0][1] if states else candle
+
     def mids(self, now_ms: int) -> dict[str, str]:
         """The last close of every coin."""
         t = minute_of(now_ms) - MINUTE_MS

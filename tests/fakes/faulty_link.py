@@ -74,6 +74,12 @@ class FaultyLink:
 
     # time
 
+    def skip_to(self, now_ms: int) -> None:
+        """Go on from a later moment, as for a client that starts then."""
+        self.now_ms = now_ms
+        while self._position < len(self.truth.states) and self.truth.states[self._position][0] <= now_ms:
+            self._position += 1
+
     def advance(self, to_ms: int) -> list[tuple[int, str]]:
         """What reaches the client until then, each with its moment."""
         reached: list[tuple[int, str]] = []

@@ -68,8 +68,11 @@ END;
 CREATE TRIGGER hyperliquid_candles_keep_version BEFORE UPDATE ON hyperliquid_candles
 WHEN (old.o, old.h, old.l, old.c, old.v, old.n) IS NOT (new.o, new.h, new.l, new.c, new.v, new.n)
   AND (old.interval = '1m' OR old.known_at >= old.t + 3600000)
+  AND old.known_at < new.known_at                -- what was replaced in the same instant was never known
 BEGIN
-  INSERT OR REPLACE INTO hyperliquid_candle_versions
+  DELETE FROM hyperliquid_candle_versions
+  WHERE symbol = old.symbol AND interval = old.interval AND t = old.t AND known_at = old.known_at;
+  INSERT INTO hyperliquid_candle_versions
   VALUES (old.symbol, old.interval, old.t, old.known_at, new.known_at, old.o, old.h, old.l, old.c, old.v, old.n, old.origin);
 END;
 
@@ -102,8 +105,11 @@ CREATE TABLE hyperliquid_technical_indicator_versions (
 CREATE TRIGGER hyperliquid_technical_indicators_keep_version BEFORE UPDATE ON hyperliquid_technical_indicators
 WHEN (old.rsi14, old.bb_upper, old.bb_middle, old.bb_lower, old.sma20, old.ema20, old.macd, old.macd_signal, old.macd_hist)
   IS NOT (new.rsi14, new.bb_upper, new.bb_middle, new.bb_lower, new.sma20, new.ema20, new.macd, new.macd_signal, new.macd_hist)
+  AND old.known_at < new.known_at
 BEGIN
-  INSERT OR REPLACE INTO hyperliquid_technical_indicator_versions
+  DELETE FROM hyperliquid_technical_indicator_versions
+  WHERE symbol = old.symbol AND t = old.t AND known_at = old.known_at;
+  INSERT INTO hyperliquid_technical_indicator_versions
   VALUES (old.symbol, old.t, old.known_at, new.known_at, old.rsi14, old.bb_upper, old.bb_middle, old.bb_lower, old.sma20,
           old.ema20, old.macd, old.macd_signal, old.macd_hist);
 END;
