@@ -4,6 +4,7 @@ No transaction spans both; a fill stores the price it used (doc/decisions.md, "T
 """
 
 from clash_pipeline.settings import Settings
+from clash_pipeline.storage.errors import StorageRefused
 from clash_pipeline.storage.migrations import migrate, require_current
 from clash_pipeline.storage.sqlite import Database
 
@@ -18,6 +19,7 @@ def open_clash(settings: Settings) -> Database:
         StorageRefused: not migrated, newer than the code, foreign, or on a network file system.
     """
     database = _clash(settings)
+    _refuse_absent(database)
     require_current(database, "clash")
     return database
 
@@ -29,6 +31,7 @@ def open_market(settings: Settings) -> Database:
         StorageRefused: not migrated, newer than the code, foreign, or on a network file system.
     """
     database = _market(settings)
+    _refuse_absent(database)
     require_current(database, "market")
     return database
 
@@ -38,9 +41,24 @@ def migrate_all(settings: Settings) -> dict[str, list[str]]:
     settings.home.mkdir(parents=True, exist_ok=True)
     applied = {}
     for schema, database in (("clash", _clash(settings)), ("market", _market(settings))):
+        if database.path.exists():
+            _refuse_empty(database)
         applied[schema] = migrate(database, schema)
         database.close()
     return applied
+
+
+def _refuse_absent(database: Database) -> None:
+    """A reader must not create what it came to read."""
+    if not database.path.exists():
+        raise StorageRefused(f"there is no {database.path}; run `clash migrate`")
+    _refuse_empty(database)
+
+
+def _refuse_empty(database: Database) -> None:
+    """SQLite takes a file of no bytes for a new database; here it is one that was lost."""
+    if database.path.stat().st_size == 0:
+        raise StorageRefused(f"{database.path} is empty (0 bytes): restore it from a backup, or remove it")
 
 
 def _clash(settings: Settings) -> Database:

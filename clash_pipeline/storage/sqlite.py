@@ -36,6 +36,9 @@ NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "ceph", "glusterfs"}
 )
 
+SYNCHRONOUS = {"NORMAL": 1, "FULL": 2}
+"""The two we allow: OFF corrupts at a power cut."""
+
 BUSY_TIMEOUT_MS = 5_000
 BEGIN_ATTEMPTS = 3
 SLOW_TRANSACTION_SEC = 0.5
@@ -87,7 +90,9 @@ class Database:
         file_system: Callable[[Path], str] = file_system_of,
     ) -> None:
         refuse_old_sqlite()
-        kind = file_system(path.parent if path.parent.exists() else Path.cwd())
+        if synchronous not in SYNCHRONOUS:
+            raise StorageRefused(f"synchronous={synchronous} is not allowed: one of {', '.join(SYNCHRONOUS)}")
+        kind = file_system(path.parent)
         if kind in NETWORK_FILE_SYSTEMS:
             raise StorageRefused(f"{path} is on a network file system ({kind}), where SQLite's locks do not hold")
         self.path = path
@@ -117,7 +122,9 @@ class Database:
             yield connection
         except BaseException as error:
             connection.rollback()
-            raise _translated(error) from error
+            if (translated := _translated(error)) is error:  # an exception must not be its own cause
+                raise
+            raise translated from error
         _commit(connection)
         if (held := time.monotonic() - started) > SLOW_TRANSACTION_SEC:
             log.warning("slow_transaction", file=self.path.name, held_sec=round(held, 3))
@@ -133,7 +140,9 @@ class Database:
         try:
             yield connection
         except sqlite.DatabaseError as error:
-            raise _translated(error) from error
+            if (translated := _translated(error)) is error:
+                raise
+            raise translated from error
         finally:
             connection.rollback()
 
@@ -155,15 +164,22 @@ class Database:
         return connection
 
     def _open(self, role: str) -> Connection:
+        connection: Connection | None = None
         try:
             connection = sqlite.connect(
                 str(self.path), isolation_level=None, check_same_thread=False, timeout=self._busy_timeout_ms / 1000
             )
             self._prepare(connection, role)
-        except sqlite.DatabaseError as error:
-            raise StorageRefused(
-                f"{self.path} cannot be used: {error}; restore it from a backup or move it away"
-            ) from error
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, sqlite.OperationalError) and _is_busy(error):
+                raise StorageBusy(f"{self.path.name} is locked by another process; try again") from error
+            if isinstance(error, sqlite.DatabaseError):
+                raise StorageRefused(
+                    f"{self.path} cannot be used: {error}; restore it from a backup or move it away"
+                ) from error
+            raise
         with self._guard:
             self._all.append(connection)
         return connection
@@ -171,31 +187,30 @@ class Database:
     def _prepare(self, connection: Connection, role: str) -> None:
         connection.row_factory = sqlite.Row
         connection.execute(f"PRAGMA busy_timeout={self._busy_timeout_ms:d}")
-        found = connection.execute("PRAGMA application_id").fetchone()[0]
-        is_blank = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+        found = one(connection, "PRAGMA application_id")
+        is_blank = one(connection, "SELECT count(*) FROM sqlite_schema") == 0  # also finds a truncated file
         if found != self.application_id:
             if found != 0 or not is_blank:
-                connection.close()
                 raise StorageRefused(f"{self.path} belongs to another application (id {found:#x}); nothing was changed")
             connection.execute(f"PRAGMA application_id={self.application_id:d}")
-        for pragma, wanted in self._pragmas().items():
+        for pragma, (wanted, shown) in self._pragmas().items():
             connection.execute(f"PRAGMA {pragma}={wanted}")
-        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
-        if mode != "wal":
-            raise StorageRefused(f"{self.path} is in journal mode {mode}, not WAL")
+            if (now := one(connection, f"PRAGMA {pragma}")) != shown:
+                raise StorageRefused(f"{self.path} keeps {pragma} at {now}, not at {wanted}")
         if role == "reader":
             connection.execute("PRAGMA query_only=ON")
 
-    def _pragmas(self) -> dict[str, str]:
+    def _pragmas(self) -> dict[str, tuple[str, str | int]]:
+        """What is set on each connection, and how SQLite shows it when it took."""
         return {
-            "journal_mode": "WAL",
-            "synchronous": self._synchronous,
-            "foreign_keys": "ON",
-            "trusted_schema": "OFF",
-            "cell_size_check": "ON",
-            "mmap_size": "0",
-            "wal_autocheckpoint": "1000",
-            "recursive_triggers": "ON",
+            "journal_mode": ("WAL", "wal"),
+            "synchronous": (self._synchronous, SYNCHRONOUS[self._synchronous]),
+            "foreign_keys": ("ON", 1),
+            "trusted_schema": ("OFF", 0),
+            "cell_size_check": ("ON", 1),
+            "mmap_size": ("0", 0),
+            "wal_autocheckpoint": ("1000", 1000),
+            "recursive_triggers": ("ON", 1),
         }
 
 
