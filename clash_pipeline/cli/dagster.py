@@ -79,6 +79,7 @@ def instance_configuration(settings: Settings) -> dict[str, Any]:
     one_of_each = {"key": "clash/one_at_a_time", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
     return {
         "telemetry": {"enabled": False},
+        "nux": {"enabled": False},
         "run_coordinator": {
             "module": "dagster.core.run_coordinator",
             "class": "QueuedRunCoordinator",
