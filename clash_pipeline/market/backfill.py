@@ -162,7 +162,7 @@ class Past:
         unfinished = self._unfinished(day, symbols)
         if not unfinished:
             return self._minutes_of(day, symbols, 0, "memory")
-        if day.from_t < kept_since and (restored := self.restore(CANDLES_1M, day)) and self._has_whole_series(day):
+        if day.from_t < kept_since and (restored := self.restore(CANDLES_1M, day)) and self._is_a_day(day):
             return self._minutes_of(day, symbols, restored, "archive")
         if day.to_t <= kept_since:
             raise NoHistory(
@@ -175,13 +175,19 @@ class Past:
             self._derive_day(day.from_t)
         return self._minutes_of(day, symbols, added, "venue")
 
-    def _has_whole_series(self, day: Span) -> bool:
-        """Whether any asset has every minute, or all but the lost ones: a repair of the next day leaves single minutes
-        behind, and such a remainder is no day. Assets that were listed during the day lack the minutes before.
+    def _is_a_day(self, day: Span) -> bool:
+        """Whether some asset's minutes are all there or lost, and more there than lost.
+
+        The repair of the next day leaves single minutes behind, and such a remainder, archived with the rest written
+        off, is no day. Assets that were listed during the day lack the minutes before.
         """
         with self.market.read() as connection:
             lost = {row["symbol"]: row["minutes"] for row in connection.execute(_LOST, day._asdict())}
-        return any(finals + lost.get(symbol, 0) >= MINUTES_A_DAY for symbol, finals in self._finals(day).items())
+        finals = self._finals(day)
+        return any(
+            count + lost.get(symbol, 0) >= MINUTES_A_DAY and count > lost.get(symbol, 0)
+            for symbol, count in finals.items()
+        )
 
     async def _fetch(self, rest: Snapshots, span: Span, symbols: Sequence[str]) -> int:
         """Queue the range of each symbol and work that part of the queue off; returns the rows written.
