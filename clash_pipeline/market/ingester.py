@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import structlog
 
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS, Clock, minute_of
-from clash_pipeline.market import gaps
+from clash_pipeline.market import gaps, ingestion
 from clash_pipeline.market.derivation import Derivation, Stale
 from clash_pipeline.market.gaps import REST_RANK, Reach
 from clash_pipeline.market.http import VenueError
@@ -35,6 +35,7 @@ from clash_pipeline.storage.errors import LeaseLost, StorageBusy, StorageFull
 from clash_pipeline.storage.leases import Lease
 from clash_pipeline.storage.sqlite import Database
 
+SOURCE = "hyperliquid"
 NAME = "ingester"
 """Of the lease and of the worker."""
 QUEUE_EVERY_MS = 30_000
@@ -123,6 +124,7 @@ class Ingester:
         self._derived_to = 0
         self._followed: frozenset[str] = frozenset()
         self._wanted: list[Asset] = []
+        self._is_clock_off = False
         self._last_error: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -145,6 +147,11 @@ class Ingester:
             self._beat(stopped=True)
             leases.release(self._market, self._lease)
             log.info("ingester_stopped", through_t=self._settled_to)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether every followed coin has an acknowledged subscription."""
+        return bool(self._followed) and self._stream.live == len(self._followed)
 
     async def _work(self, stop: asyncio.Event) -> None:
         await self._learn_registry(stop)
@@ -192,8 +199,26 @@ class Ingester:
         if landed.settled_to is not None:
             self._settled_to = landed.settled_to
             await self._tolerating("derivation", self._derive())
+            await self._tolerating("clock", self._in_thread(self._watch_clock))
             self._say(self._status(landed))
         return True
+
+    def _watch_clock(self) -> None:
+        """Report that our clock is off, and that it is right again, when either is new."""
+        skew_ms, limit_ms = self._stream.skew.ms, int(self._settings.clock_skew_alert_sec * 1000)
+        is_off = abs(skew_ms) > limit_ms
+        if is_off == self._is_clock_off:
+            return
+        side = "behind" if skew_ms > 0 else "ahead of"
+        error = f"our clock is {abs(skew_ms) / 1000:.1f} s {side} the venue's, the limit is {limit_ms / 1000:g} s"
+        log.warning("clock_skew", skew_ms=skew_ms, limit_ms=limit_ms)
+        now_ms = self._clock.now_ms()
+        with self._market.write() as connection:
+            ingestion.record(
+                connection, SOURCE, "clock", ingestion.Cycle(), started_at=now_ms, finished_at=now_ms,
+                error=error if is_off else None,
+            )  # fmt: skip
+        self._is_clock_off = is_off
 
     def _put_back(self, arrived: Arrivals) -> None:
         later, self._arrivals = self._arrivals, arrived
@@ -373,9 +398,8 @@ class Ingester:
     def _status(self, landed: Landed) -> Beat:
         with self._market.read() as connection:
             open_gaps = connection.execute("SELECT count(*) FROM candle_gaps WHERE state = 'open'").fetchone()[0]
-        live = len(self._wanted) - len(self._stream.unanswered(self._market_time()))
         return Beat(
-            landed.settled_to or 0, len(self._wanted), live, landed.rows, landed.finals, open_gaps,
+            landed.settled_to or 0, len(self._wanted), self._stream.live, landed.rows, landed.finals, open_gaps,
             max(self._socket.reconnects, 0), self._stream.skew.ms,
         )  # fmt: skip
 

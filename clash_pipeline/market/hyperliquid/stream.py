@@ -200,6 +200,11 @@ class CandleStream:
         """The coins followed."""
         return list(self._tracks)
 
+    @property
+    def live(self) -> int:
+        """How many coins have an acknowledged subscription."""
+        return sum(track.live_since is not None for track in self._tracks.values())
+
     def unanswered(self, now_ms: int) -> list[str]:
         """Coins whose subscription is not acknowledged although the time for it has passed."""
         limit = now_ms - self.policy.subscribe_timeout_ms
@@ -368,7 +373,7 @@ class CandleStream:
         return end_t
 
     def _was_heard_after(self, end_t: int) -> bool:
-        """Whether a message came after the grace of the minutes before `end_t`: all that was sent before it has come."""
+        """Whether a message came after the grace of the minutes before `end_t`; all sent before it has come then."""
         return self._venue(self._last_message) >= end_t + self.policy.grace_ms
 
     def _settle_to(self, end_t: int) -> None:
