@@ -2,7 +2,8 @@
 
 A decimal text in the venue's own form (no leading zeros, no trailing zeros but one after the point) is kept as an
 integer at a scale that the rows of one symbol share; near values are kept as their distance. All of it is local to a
-row, so polars or DuckDB read an archived day in place. A row with any other text keeps its texts as they are.
+row, so polars or DuckDB read an archived day in place. Any other text keeps its row's texts as they are (prices and
+volumes apart, as the venue's volumes may carry float artefacts).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,10 @@ if TYPE_CHECKING:
 
 FORM = r"^-?(?:0|[1-9][0-9]{0,14})\.(?:[0-9]{0,9}[1-9]|0)$"
 MOST_DECIMALS = 10
-"""The venue shows at most this many; a text with more keeps its own row as text, and must not widen the others."""
+LONGEST = 16
+"""A float artefact such as `3495670.8399999999` is longer; it keeps its own text, and must not widen the others."""
 EXACT_BELOW = 2**50
 """A float64 of a decimal, times its power of ten, rounds to the right integer below this."""
-AS_TEXT = "as_text"
-"""Whether a row keeps its decimals as text, in the columns ending in `_text`."""
 
 
 def schema(table: ArchivedTable) -> dict[str, Any]:
@@ -35,21 +35,13 @@ def pack(table: ArchivedTable, rows: "pl.DataFrame") -> "pl.DataFrame":
 
     if not table.decimals:
         return rows
-    scales = [_scale(group, table.key[0]) for group in table.decimals]
-    numbers = rows.with_columns(scales).with_columns(
+    scaled = rows.with_columns(_scale(group, table.key[0]) for group in table.decimals)
+    numbers = scaled.with_columns(
         _mantissa(column, group.scale).alias(f"{column}#") for group in table.decimals for column in group.columns
-    )
-    numbers = numbers.with_columns((~_fits(table)).alias(AS_TEXT))
+    ).with_columns((~_fits(group)).alias(as_text(group)) for group in table.decimals)
     return numbers.select(
         *[pl.col(name) for name in table.columns if name not in decimal_columns(table)],
-        *[pl.col(group.scale) for group in table.decimals],
-        *[
-            pl.when(~pl.col(AS_TEXT)).then(_stored(group, column)).alias(column)
-            for group in table.decimals
-            for column in group.columns
-        ],
-        AS_TEXT,
-        *[pl.when(AS_TEXT).then(pl.col(name)).alias(f"{name}_text") for name in decimal_columns(table)],
+        *[part for group in table.decimals for part in _packed(group)],
     )
 
 
@@ -57,20 +49,20 @@ def unpack(table: ArchivedTable, stored: "pl.DataFrame") -> "pl.DataFrame":
     """The rows as SQLite held them, to the letter."""
     import polars as pl
 
-    if not table.decimals:
-        return stored.select(list(table.columns))
     restored = stored
-    for group in table.decimals:  # one after another, as a distance may be to a column restored before it
+    for group in table.decimals:  # one column after another, as a distance may be to one restored before it
         for column in group.columns:
             restored = restored.with_columns(_absolute(group, column).alias(column))
-    texts = [_text(column, group.scale) for group in table.decimals for column in group.columns]
-    return restored.select(
-        *[pl.col(name) for name in table.columns if name not in decimal_columns(table)],
-        *[
-            pl.when(AS_TEXT).then(pl.col(f"{column}_text")).otherwise(text).alias(column)
-            for column, text in zip(decimal_columns(table), texts, strict=True)
-        ],
-    ).select(list(table.columns))
+        restored = restored.with_columns(
+            pl.when(as_text(group)).then(pl.col(f"{column}_text")).otherwise(_text(column, group.scale)).alias(column)
+            for column in group.columns
+        )
+    return restored.select(list(table.columns))
+
+
+def as_text(group: Decimals) -> str:
+    """The column that says whether a row keeps this group's texts as they are, in the columns ending in `_text`."""
+    return f"{group.scale.removesuffix('_scale')}_as_text"
 
 
 def decimal_columns(table: ArchivedTable) -> list[str]:
@@ -82,17 +74,24 @@ def stored_schema(table: ArchivedTable) -> dict[str, Any]:
     """The polars types of the stored form."""
     import polars as pl
 
-    plain = schema(table)
-    if not table.decimals:
-        return plain
     packed = decimal_columns(table)
-    return (
-        {name: kind for name, kind in plain.items() if name not in packed}
-        | {group.scale: pl.Int8 for group in table.decimals}
-        | dict.fromkeys(packed, pl.Int64)
-        | {AS_TEXT: pl.Boolean}
-        | {f"{name}_text": pl.String for name in packed}
-    )
+    types = {name: kind for name, kind in schema(table).items() if name not in packed}
+    for group in table.decimals:
+        types |= {group.scale: pl.Int8} | dict.fromkeys(group.columns, pl.Int64) | {as_text(group): pl.Boolean}
+        types |= {f"{name}_text": pl.String for name in group.columns}
+    return types
+
+
+def _packed(group: Decimals) -> "list[pl.Expr]":
+    import polars as pl
+
+    is_text = pl.col(as_text(group))
+    return [
+        pl.col(group.scale),
+        *[pl.when(~is_text).then(_stored(group, column)).alias(column) for column in group.columns],
+        is_text,
+        *[pl.when(is_text).then(pl.col(column)).alias(f"{column}_text") for column in group.columns],
+    ]
 
 
 def _scale(group: Decimals, symbol: str) -> "pl.Expr":
@@ -100,8 +99,9 @@ def _scale(group: Decimals, symbol: str) -> "pl.Expr":
     import polars as pl
 
     def shown(name: str) -> pl.Expr:
-        count = (pl.col(name).str.len_bytes() - 1 - pl.col(name).str.find(".", literal=True)).cast(pl.Int64)
-        return pl.when(count <= MOST_DECIMALS).then(count)
+        length = pl.col(name).str.len_bytes()
+        count = (length - 1 - pl.col(name).str.find(".", literal=True)).cast(pl.Int64)
+        return pl.when((count <= MOST_DECIMALS) & (length <= LONGEST)).then(count)
 
     most = pl.max_horizontal([shown(name) for name in group.columns]).max().over(symbol)
     return most.fill_null(0).cast(pl.Int8).alias(group.scale)
@@ -115,16 +115,17 @@ def _mantissa(column: str, scale: str) -> "pl.Expr":
     return pl.when(scaled.abs() < EXACT_BELOW).then(scaled).cast(pl.Int64)
 
 
-def _fits(table: ArchivedTable) -> "pl.Expr":
-    """Whether every text of a row is in the form, and so short that its integer is exact."""
+def _fits(group: Decimals) -> "pl.Expr":
+    """Whether each text of a row's group is in the form, and so short that its integer is exact."""
     import polars as pl
 
     def one(column: str) -> pl.Expr:
         text, number = pl.col(column), pl.col(f"{column}#")
-        is_exact = text.str.contains(FORM) & number.is_not_null() & ~((number == 0) & text.str.starts_with("-"))
+        is_counted = (text.str.len_bytes() <= LONGEST) & text.str.contains(FORM)  # its decimals are within the scale
+        is_exact = is_counted & number.is_not_null() & ~((number == 0) & text.str.starts_with("-"))
         return text.is_null() | is_exact.fill_null(value=False)
 
-    return pl.all_horizontal([one(column) for column in decimal_columns(table)])
+    return pl.all_horizontal([one(column) for column in group.columns])
 
 
 def _stored(group: Decimals, column: str) -> "pl.Expr":
