@@ -104,6 +104,7 @@ class CandleSocket:
         self._room.set()
         self._turn = asyncio.Lock()
         self._pings = 0
+        self._why = "disconnect"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Connect, listen, reconnect; time goes on for the stream whether there is a connection or not."""
@@ -114,6 +115,7 @@ class CandleSocket:
             done, _ = await asyncio.wait({connecting, pulsing, stopping}, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
                 task.result()
+            self._why = "stop"
             connecting.cancel()
             await pulsing  # it sees `stop` by itself, and so is not cut off in the middle of handing over
         finally:
@@ -136,6 +138,7 @@ class CandleSocket:
         await self._send()
         if out.reconnect is not None and self._link is not None:
             log.warning("stream_reconnects", reason=out.reconnect)
+            self._why = out.reconnect
             self._link.transport.abort()
 
     # the connection
@@ -176,7 +179,7 @@ class CandleSocket:
             self.now_ms = await self._time()
             self._inbox.clear()
             self._outbox.clear()
-            self._link, self._pings = link, 0
+            self._link, self._pings, self._why = link, 0, "disconnect"
             self._stream.opened(self.now_ms)
         self._wake.set()
         reason = "disconnect"
@@ -186,7 +189,7 @@ class CandleSocket:
             reason = f"disconnect {ended.rcvd.code if ended.rcvd else ''}".strip()
         finally:
             self._link = None
-            await self.pulse(closing="disconnect")
+            await self.pulse(closing=self._why)
         return reason
 
     async def _read(self, link: ClientConnection) -> None:
