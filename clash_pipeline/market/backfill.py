@@ -40,6 +40,10 @@ class NoHistory(Refusal):
     """`no_history`: neither memory, venue nor archive has the range. Permanent."""
 
 
+class NothingListed(Refusal):
+    """`no_assets`: the registry lists nothing that could be asked for. Refresh it first."""
+
+
 class NotEnded(Refusal):
     """`not_ended`: the range is still running, or has not begun. Try again later."""
 
@@ -158,6 +162,10 @@ class Past:
 
     async def _day_of_minutes(self, rest: Snapshots, day: Span, symbols: Sequence[str]) -> Filled:
         self._require_ended(day)
+        if not symbols:
+            raise NothingListed(
+                day, f"no_assets: the registry lists no asset for {day}; refresh hyperliquid_assets first"
+            )
         kept_since = minute_of(self.clock.now_ms()) - (self.reach.keeps_minutes - 2) * MINUTE_MS
         unfinished = self._unfinished(day, symbols)
         if not unfinished:

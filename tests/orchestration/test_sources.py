@@ -213,6 +213,15 @@ def test_a_past_day_is_repaired_derived_archived_pruned_and_brought_back(
     assert "5,000 minutes only" in reason(lost)
 
 
+def test_without_a_registry_a_repair_is_no_success(services: Services, instance: dg.DagsterInstance) -> None:
+    with services.market.write() as connection:
+        connection.execute("DELETE FROM hyperliquid_assets")
+    day = day_key(services.clock.now_ms() - DAY_MS)
+    result = run(services, instance, hyperliquid.hyperliquid_candles_1m_repair, day)
+    assert not result.success
+    assert "no_assets" in reason(result)
+
+
 def test_what_a_range_lacks_does_not_stop_the_rest_but_the_run_says_so(
     services: Services, instance: dg.DagsterInstance
 ) -> None:
