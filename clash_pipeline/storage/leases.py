@@ -34,7 +34,7 @@ def acquire(database: Database, name: str, holder: str, *, now_ms: int, ttl_ms: 
         row = connection.execute(
             """
             UPDATE leases SET token = token + (holder <> :me), holder = :me, until_ms = :until
-            WHERE name = :name AND (until_ms < :now OR holder = :me) RETURNING token
+            WHERE name = :name AND (until_ms < :now OR holder IN (:me, '')) RETURNING token
             """,
             {"me": holder, "until": now_ms + ttl_ms, "now": now_ms, "name": name},
         ).fetchone()

@@ -120,6 +120,7 @@ class Database:
         started = time.monotonic()
         try:
             yield connection
+            fault(BEFORE_COMMIT)
         except BaseException as error:
             connection.rollback()
             if (translated := _translated(error)) is error:  # an exception must not be its own cause
@@ -235,7 +236,6 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 def _commit(connection: Connection) -> None:
-    fault(BEFORE_COMMIT)
     try:
         connection.execute("COMMIT")
     except sqlite.DatabaseError as error:
