@@ -10,7 +10,7 @@ from clash_pipeline.market import gaps
 from clash_pipeline.market.candles import Candle
 from clash_pipeline.market.derivation import Derivation, Stale
 from clash_pipeline.market.hyperliquid.arrivals import Arrivals, ArrivalWriter
-from clash_pipeline.market.hyperliquid.stream import ClosedMinute
+from clash_pipeline.market.hyperliquid.coin import ClosedMinute
 from clash_pipeline.market.repair import settle
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.files import open_market

@@ -11,7 +11,8 @@ from clash_pipeline.faults import fault, point
 from clash_pipeline.market import candles, gaps, ingestion
 from clash_pipeline.market.candles import Candle
 from clash_pipeline.market.hyperliquid import mids
-from clash_pipeline.market.hyperliquid.stream import ClosedMinute, Gap, Output, Refused
+from clash_pipeline.market.hyperliquid.coin import ClosedMinute
+from clash_pipeline.market.hyperliquid.stream import Gap, Output, Refused
 from clash_pipeline.storage.leases import Lease, require
 from clash_pipeline.storage.sqlite import Connection, Database
 

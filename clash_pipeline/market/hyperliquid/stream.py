@@ -3,8 +3,8 @@ subscriptions out.
 
 A minute settles once its end has passed by the grace, by venue time. It is *final* when the coin's subscription
 provably lived through it: acknowledged before the minute began, nothing malformed, re-ordered, stalled or reconnected
-since, and a frame of a later minute has come. Without that proof a traded minute is stored open to confirmation, a
-silent one as a flat row likewise, and a minute we may have missed becomes a gap, never a row.
+since, a frame of a later minute has come, and some message after the grace. Without that proof a traded minute is
+stored open to confirmation, a silent one as a flat row likewise, and a minute we may have missed becomes a gap.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from clash_pipeline.clock import MINUTE_MS, minute_of
-from clash_pipeline.market.candles import Candle, flat, problem
+from clash_pipeline.market.candles import Candle, problem
+from clash_pipeline.market.hyperliquid.coin import ClosedMinute, Coin
 from clash_pipeline.market.hyperliquid.skew import SkewEstimate
 from clash_pipeline.market.hyperliquid.wire import (
     PING,
     AllMids,
-    Banner,
     CandleFrames,
     Message,
     Pong,
@@ -31,11 +31,6 @@ from clash_pipeline.units import Grid
 
 MOST_SUBSCRIPTIONS = 1_000
 """Of one address, the one for the mids included (sources 1.10)."""
-REMEMBERED_MINUTES = 5
-"""So many settled minutes of a coin can still be corrected by a late frame."""
-LIVELY_MINUTES = 10
-"""A coin that traded in so many minutes on end should not fall silent."""
-SILENT_MINUTES = 2
 PATIENCE_MS = 2_000
 """A minute is settled this much later when nothing has been heard since its grace ended."""
 EARLY_MS = 2_000
@@ -57,14 +52,6 @@ class StreamPolicy(NamedTuple):
     jump_pct: int = 20
     is_final_by_stream: bool = True
     is_skew_estimated: bool = True
-
-
-class ClosedMinute(NamedTuple):
-    """A settled minute; `origin` is `stream` or `flat`. A later one of the same minute corrects or completes it."""
-
-    candle: Candle
-    origin: str
-    final: bool
 
 
 class Gap(NamedTuple):
@@ -109,37 +96,6 @@ class Counts:
     refused: int = 0
 
 
-class _Track:
-    """One coin. `next_t` is its first minute that is not settled; a minute before `clean_from` cannot become final."""
-
-    __slots__ = (
-        "band", "clean_from", "grid", "last_close", "live_since", "lively", "next_t", "running", "settled", "silent",
-        "symbol", "unproven", "waiting",
-    )  # fmt: skip
-
-    def __init__(self, symbol: str, grid: Grid | None, next_t: int) -> None:
-        self.symbol = symbol
-        self.grid = grid
-        self.next_t = next_t
-        self.running: Candle | None = None
-        self.waiting: dict[int, Candle] = {}
-        self.settled: dict[int, ClosedMinute] = {}
-        self.unproven: dict[int, Candle] = {}
-        self.last_close: str | None = None
-        self.band: tuple[float, float] | None = None
-        self.live_since: int | None = None
-        self.clean_from = next_t
-        self.lively = 0
-        self.silent = 0
-
-    def closes_at(self, close: str | None, jump_pct: int) -> None:
-        """Remember the close that the next prices are compared with."""
-        self.last_close = close
-        if close is not None:
-            price = float(close)
-            self.band = (price * (100 - jump_pct) / 100, price * (100 + jump_pct) / 100)
-
-
 class CandleStream:
     """One connection's worth of candle subscriptions; times are our clock's, epoch ms."""
 
@@ -150,10 +106,10 @@ class CandleStream:
         self.is_open = False
         self.pongs = 0
         """Answers to our pings on this connection."""
-        self._tracks: dict[str, _Track] = {}
+        self._coins: dict[str, Coin] = {}
         self._asked: dict[str | None, int] = {}
         self._mids: dict[str, float] = {}
-        self._proving: set[_Track] = set()
+        self._proving: set[Coin] = set()
         self._refused: dict[str, Refused] = {}
         self._clean_from = 0
         self._settled_t = 0
@@ -166,50 +122,50 @@ class CandleStream:
     def follow(self, grids: Mapping[str, Grid | None], now_ms: int) -> None:
         """Follow exactly these coins, the first ones where there are more than one address may subscribe to."""
         wanted = dict(list(grids.items())[: MOST_SUBSCRIPTIONS - 1])
-        for symbol in self._tracks.keys() - wanted.keys():
+        for symbol in self._coins.keys() - wanted.keys():
             self._drop(symbol)
         for symbol, grid in wanted.items():
-            track = self._tracks.get(symbol)
-            if track is None:
-                self._tracks[symbol] = _Track(symbol, grid, minute_of(self._venue(now_ms)))
+            coin = self._coins.get(symbol)
+            if coin is None:
+                self._coins[symbol] = Coin(symbol, grid, minute_of(self._venue(now_ms)))
                 self._ask(symbol, now_ms)
             else:
-                track.grid = grid
-        self.skew.expect(len(self._tracks))
+                coin.grid = grid
+        self.skew.expect(len(self._coins))
         self._settled_t = self._settled_t or minute_of(self._venue(now_ms))
 
     def seed(self, symbol: str, next_t: int, last_close: str | None) -> None:
         """Go on from the memory: the coin's first minute that is not in it, and the close before that."""
-        track = self._tracks[symbol]
-        track.next_t = next_t
-        track.closes_at(last_close, self.policy.jump_pct)
+        coin = self._coins[symbol]
+        coin.next_t = next_t
+        coin.closes_at(last_close, self.policy.jump_pct)
 
     def learn_close(self, symbol: str, t: int, close: str) -> None:
         """Take a repaired minute's close as the price of the silence after it."""
-        track = self._tracks.get(symbol)
-        if track is not None and track.last_close is None and t == track.next_t - MINUTE_MS:
-            track.closes_at(close, self.policy.jump_pct)
+        coin = self._coins.get(symbol)
+        if coin is not None and coin.last_close is None and t == coin.next_t - MINUTE_MS:
+            coin.closes_at(close, self.policy.jump_pct)
 
     def suspect(self, symbol: str, now_ms: int) -> None:
-        """Ask again for a coin whose subscription seems to have been lost; an answer shows which it is."""
-        if symbol in self._tracks and symbol not in self._asked:
+        """Ask again for a coin whose subscription seems to have been lost; the answer shows whether it was."""
+        if symbol in self._coins and symbol not in self._asked:
             self._ask(symbol, now_ms)
 
     @property
     def symbols(self) -> list[str]:
         """The coins followed."""
-        return list(self._tracks)
+        return list(self._coins)
 
     @property
     def live(self) -> int:
         """How many coins have an acknowledged subscription."""
-        return sum(track.live_since is not None for track in self._tracks.values())
+        return sum(coin.live_since is not None for coin in self._coins.values())
 
     def unanswered(self, now_ms: int) -> list[str]:
         """Coins whose subscription is not acknowledged although the time for it has passed."""
         limit = now_ms - self.policy.subscribe_timeout_ms
-        silent = (track for track in self._tracks.values() if track.live_since is None)
-        return [track.symbol for track in silent if track.clean_from < limit]
+        waiting = (coin for coin in self._coins.values() if coin.live_since is None)
+        return [coin.symbol for coin in waiting if coin.clean_from < limit]
 
     # connection events
 
@@ -219,7 +175,7 @@ class CandleStream:
         self.pongs = 0
         self._last_message = self._last_ping = now_ms
         self._asked.clear()
-        for symbol in (None, *self._tracks):
+        for symbol in (None, *self._coins):
             self._ask(symbol, now_ms)
 
     def closed(self, now_ms: int, reason: str) -> None:
@@ -228,17 +184,14 @@ class CandleStream:
             return
         self.is_open = False
         self._asked.clear()
+        self._proving.clear()
         self._out.send.clear()
         self._out.reconnect = None
         venue_ms = self._venue(now_ms)
         heard_t = minute_of(self._venue(self._last_message))
-        for track in self._tracks.values():
-            if track.live_since is not None or track.running is not None:
-                self._gap(track.symbol, min(track.next_t, heard_t), minute_of(venue_ms) + MINUTE_MS, reason)
-            track.live_since = track.running = None
-            track.waiting.clear()
-            track.unproven.clear()
-            track.clean_from = venue_ms + 1
+        for coin in self._coins.values():
+            if coin.lose(venue_ms):
+                self._gap(coin.symbol, min(coin.next_t, heard_t), minute_of(venue_ms) + MINUTE_MS, reason)
 
     def receive(self, raw: str | bytes, now_ms: int) -> None:
         """Take one text frame."""
@@ -251,7 +204,7 @@ class CandleStream:
             return
         if type(message) is CandleFrames:
             for candle in message.candles:
-                self._candle(candle, now_ms)
+                self._take(candle, now_ms)
         else:
             self._other(message, now_ms)
 
@@ -278,61 +231,50 @@ class CandleStream:
 
     # candles
 
-    def _candle(self, candle: Candle, now_ms: int) -> None:
+    def _take(self, candle: Candle, now_ms: int) -> None:
         self.counts.frames += 1
-        track = self._tracks.get(candle.symbol)
-        if track is None:
+        coin = self._coins.get(candle.symbol)
+        if coin is None:
             self._reject("unknown_coin", repr(candle))
             return
-        t, running = candle.t, track.running
-        known = running if running is not None and running.t == t else self._known(track, t)
-        if known is not None and self._is_no_news(track, known, candle, now_ms):
+        t, running = candle.t, coin.running
+        is_running = running is not None and running.t == t
+        known = running if is_running else coin.known(t)
+        if known is not None and candle.n <= known.n and self._is_no_news(coin, known, candle, now_ms):
             return
-        reason = self._unfit(track, candle, now_ms)
+        reason = self._untimely(coin, t, now_ms) or problem(candle, MINUTE_MS, coin.grid)
+        if reason is None and not coin.lowest <= float(candle.c) <= coin.highest:
+            reason = self._jump(candle)
         if reason is not None:
             self._reject(reason, repr(candle))
-            track.clean_from = self._venue(now_ms) + 1
-            return
-        if t < track.next_t:
-            self._correct(track, candle)
-        elif running is None or t > running.t:
-            self._next_minute(track, candle)
-        elif t == running.t:
-            track.running = candle
-        else:
-            track.waiting[t] = candle
+            coin.taint(self._venue(now_ms))
+        elif is_running and t >= coin.next_t:
+            coin.running = candle
+        elif t < coin.next_t:
+            self._correct(coin, candle)
+        elif coin.place(candle) and coin.unproven:
+            self._proving.add(coin)
 
-    def _known(self, track: _Track, t: int) -> Candle | None:
-        if t >= track.next_t:
-            return track.waiting.get(t)
-        settled = track.settled.get(t)
-        return settled.candle if settled else None
-
-    def _is_no_news(self, track: _Track, known: Candle, candle: Candle, now_ms: int) -> bool:
-        if candle.n > known.n:
-            return False
+    def _is_no_news(self, coin: Coin, known: Candle, candle: Candle, now_ms: int) -> bool:
+        """A duplicate changes nothing; an older state shows that the link re-orders."""
         if candle.n == known.n:
             is_duplicate = candle == known
             self.counts.duplicates += is_duplicate
             return is_duplicate
         self.counts.older += 1
-        track.clean_from = max(track.clean_from, self._venue(now_ms) + 1)
+        coin.taint(self._venue(now_ms))
         return True
 
-    def _unfit(self, track: _Track, candle: Candle, now_ms: int) -> str | None:
-        ahead_ms = candle.t - self._venue(now_ms)
-        if ahead_ms > self.policy.future_ms:
+    def _untimely(self, coin: Coin, t: int, now_ms: int) -> str | None:
+        """Whether a minute lies too far ahead; its frame also says something about our clock."""
+        skew = self.skew
+        if t - now_ms - skew.ms > self.policy.future_ms:
             return "future"
-        is_newest = track.running is None or candle.t >= track.running.t
-        if self.policy.is_skew_estimated and is_newest:
-            self.skew.observe(candle.symbol, candle.t, now_ms)
-            if ahead_ms > EARLY_MS and candle.t - self._venue(now_ms) > EARLY_MS:
+        if self.policy.is_skew_estimated:
+            if coin.running is None or t >= coin.running.t:
+                skew.observe(coin.symbol, t, now_ms)
+            if t - now_ms - skew.ms > EARLY_MS:
                 return "early"
-        reason = problem(candle, MINUTE_MS, track.grid)
-        if reason is not None:
-            return reason
-        if track.band is not None and not track.band[0] <= float(candle.c) <= track.band[1]:
-            return self._jump(candle)
         return None
 
     def _jump(self, candle: Candle) -> str | None:
@@ -342,100 +284,61 @@ class CandleStream:
             return None
         return "price_jump"
 
-    def _next_minute(self, track: _Track, candle: Candle) -> None:
-        if track.running is not None and track.running.t >= track.next_t:
-            track.waiting[track.running.t] = track.running
-        track.running = candle
-        if track.unproven:
-            self._proving.add(track)
-
-    def _correct(self, track: _Track, candle: Candle) -> None:
+    def _correct(self, coin: Coin, candle: Candle) -> None:
         """A frame of a settled minute: more trades than we knew of make a correction, unless it was already final."""
-        settled = track.settled.get(candle.t)
+        settled = coin.settled.get(candle.t)
         if settled is None:
             self.counts.older += 1
-            return
-        if settled.final:
+        elif settled.final:
             self._reject("after_final", repr(candle))
-            return
-        track.unproven.pop(candle.t, None)
-        self._emit(track, ClosedMinute(candle, "stream", False))
-        if candle.t == track.next_t - MINUTE_MS:
-            track.closes_at(candle.c, self.policy.jump_pct)
+        else:
+            self._out.minutes.append(coin.correct(candle, self.policy.jump_pct))
+            if coin.running is not None and coin.running.t == candle.t:
+                coin.running = candle
 
     # settling
 
     def _settled_end(self, venue_ms: int) -> int:
         """Where the settled minutes end now; a sign of life from after the grace is worth a moment's patience."""
         end_t = minute_of(venue_ms - self.policy.grace_ms)
-        if self.is_open and not self._was_heard_after(end_t) and venue_ms - end_t - self.policy.grace_ms < PATIENCE_MS:
-            return end_t - MINUTE_MS
-        return end_t
+        is_late = venue_ms - end_t - self.policy.grace_ms >= PATIENCE_MS
+        return end_t if is_late or not self.is_open or self._heard_to() >= end_t else end_t - MINUTE_MS
 
-    def _was_heard_after(self, end_t: int) -> bool:
-        """Whether a message came after the grace of the minutes before `end_t`; all sent before it has come then."""
-        return self._venue(self._last_message) >= end_t + self.policy.grace_ms
+    def _heard_to(self) -> int:
+        """The end of the minutes after whose grace a message came: all that was sent before it has come too."""
+        return minute_of(self._venue(self._last_message) - self.policy.grace_ms)
 
     def _settle_to(self, end_t: int) -> None:
         if end_t <= self._settled_t:
             return
         self._settled_t = end_t
-        for track in self._tracks.values():
-            while track.next_t < end_t:
-                self._settle(track, track.next_t)
-                track.next_t += MINUTE_MS
+        heard_to = self._heard_to() if self.policy.is_final_by_stream else 0
+        for coin in self._coins.values():
+            while coin.next_t < end_t:
+                self._settle(coin, coin.next_t, heard_to)
         self._out.settled_to = end_t
 
-    def _settle(self, track: _Track, t: int) -> None:
-        running = track.running
-        candle = running if running is not None and running.t == t else track.waiting.pop(t, None)
-        is_clean = self._is_clean(track, t)
-        if candle is not None:
-            has_later = running is not None and running.t > t
-            is_heard = self._was_heard_after(t + MINUTE_MS)
-            final = is_clean and has_later and is_heard and self.policy.is_final_by_stream
-            if is_clean and not final:
-                track.unproven[t] = candle
-                if has_later:
-                    self._proving.add(track)
-            track.closes_at(candle.c, self.policy.jump_pct)
-            track.lively, track.silent = track.lively + 1, 0
-            self._emit(track, ClosedMinute(candle, "stream", final))
-        elif is_clean and track.last_close is not None:
-            self._emit(track, ClosedMinute(flat(track.symbol, t, track.last_close), "flat", False))
-            self._listen_for_silence(track)
-        else:
-            self._gap(track.symbol, t, t + MINUTE_MS, "missed" if self.is_open else "disconnect")
-            track.last_close = None
-
-    def _is_clean(self, track: _Track, t: int) -> bool:
-        return track.live_since is not None and t >= track.clean_from and t >= self._clean_from
-
-    def _emit(self, track: _Track, minute: ClosedMinute) -> None:
-        settled = track.settled
-        settled[minute.candle.t] = minute
-        if len(settled) > REMEMBERED_MINUTES:
-            del settled[min(settled)]
+    def _settle(self, coin: Coin, t: int, heard_to: int) -> None:
+        minute = coin.settle(t >= self._clean_from, t < heard_to, self.policy.jump_pct)
+        if minute is None:
+            self._gap(coin.symbol, t, t + MINUTE_MS, "missed" if self.is_open else "disconnect")
+            return
         self._out.minutes.append(minute)
+        if minute.origin == "flat":
+            if coin.fell_silent:
+                self._ask(coin.symbol, self._last_message)
+        elif coin.running is not None and coin.running.t > t and coin.unproven:
+            self._proving.add(coin)
 
     def _prove(self) -> None:
         """Minutes that settled before a later frame or sign of life came are final now, if nothing went wrong since."""
-        for track in list(self._proving):
-            if not track.unproven or not self._was_heard_after(max(track.unproven) + MINUTE_MS):
-                continue
-            for t, candle in track.unproven.items():
-                if self._is_clean(track, t) and self.policy.is_final_by_stream:
-                    self._emit(track, ClosedMinute(candle, "stream", True))
-            track.unproven.clear()
-        self._proving = {track for track in self._proving if track.unproven}
-
-    def _listen_for_silence(self, track: _Track) -> None:
-        """A lively coin that falls silent may have lost its subscription without a word."""
-        track.silent += 1
-        if track.silent == SILENT_MINUTES:
-            if track.lively >= LIVELY_MINUTES:
-                self._ask(track.symbol, self._last_message)
-            track.lively = 0
+        if not self._proving or not self.policy.is_final_by_stream:
+            return
+        heard_to = self._heard_to()
+        for coin in list(self._proving):
+            self._out.minutes += coin.prove(self._clean_from, heard_to)
+            if not coin.unproven:
+                self._proving.discard(coin)
 
     def _gap(self, symbol: str, from_t: int, to_t: int, reason: str) -> None:
         last = self._out.gaps[-1] if self._out.gaps else None
@@ -449,39 +352,39 @@ class CandleStream:
     def _other(self, message: Message, now_ms: int) -> None:
         match message:
             case AllMids(mids=mids):
-                self._take_mids(mids, now_ms)
-            case SubscriptionResponse(method="subscribe", type=kind, coin=coin):
-                self._acknowledged(coin if kind == "candle" else None, now_ms, was_alive=False)
+                self._take_mids(mids)
+            case SubscriptionResponse(method="subscribe", type=kind, coin=symbol):
+                self._acknowledged(symbol if kind == "candle" else None, now_ms)
             case VenueError():
                 self._complaint(message, now_ms)
             case Pong():
                 self.pongs += 1
-            case Banner():
+            case _:  # the greeting, and answers to what we no longer want
                 pass
 
-    def _take_mids(self, mids: dict[str, str], now_ms: int) -> None:
+    def _take_mids(self, mids: dict[str, str]) -> None:
         self._asked.pop(None, None)
         self._out.mids.update(mids)
-        for symbol in mids.keys() & self._tracks.keys():
+        for symbol in mids.keys() & self._coins.keys():
             try:
                 self._mids[symbol] = float(mids[symbol])
             except ValueError:
                 self._reject("bad_mid", f"{symbol} {mids[symbol]}")
 
-    def _acknowledged(self, coin: str | None, now_ms: int, *, was_alive: bool) -> None:
-        was_asked = self._asked.pop(coin, None) is not None
-        track = self._tracks.get(coin) if coin is not None else None
-        if track is None or (was_alive and track.live_since is not None) or not (was_asked or track.live_since is None):
-            return
-        # a fresh acknowledgement proves nothing about the time before it
-        track.live_since = self._venue(now_ms)
-        track.clean_from = max(track.clean_from, track.live_since)
-        track.unproven.clear()
+    def _acknowledged(self, symbol: str | None, now_ms: int) -> None:
+        was_asked = self._asked.pop(symbol, None) is not None
+        coin = self._coins.get(symbol) if symbol is not None else None
+        if coin is not None and (was_asked or coin.live_since is None):
+            coin.acknowledge(self._venue(now_ms))
 
     def _complaint(self, message: VenueError, now_ms: int) -> None:
         subscription = message.subscription
         if subscription is not None and message.text.startswith("Already subscribed"):
-            self._acknowledged(subscription.coin, now_ms, was_alive=True)
+            coin = self._coins.get(subscription.coin or "")
+            if coin is None or coin.live_since is None:
+                self._acknowledged(subscription.coin, now_ms)
+            else:
+                self._asked.pop(subscription.coin, None)  # it lived all the time
         elif not message.text.startswith("Already unsubscribed"):
             self._reject("venue_error", message.text)
 
@@ -497,8 +400,7 @@ class CandleStream:
             self._ask(symbol, now_ms)
 
     def _drop(self, symbol: str) -> None:
-        track = self._tracks.pop(symbol)
-        self._proving.discard(track)
+        self._proving.discard(self._coins.pop(symbol))
         self._asked.pop(symbol, None)
         if self.is_open:
             self._out.send.append(subscribe(symbol, method="unsubscribe"))
