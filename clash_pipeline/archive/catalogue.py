@@ -1,7 +1,6 @@
 """Every table that leaves SQLite by UTC day (01 Retention), written out."""
 
 from clash_pipeline.archive.tables import ArchivedTable, Complete, Decimals, Hot, Kind
-from clash_pipeline.clock import HOUR_MS
 
 
 def columns(text: str) -> dict[str, Kind]:
@@ -28,16 +27,16 @@ CTX_DECIMALS = (  # volumes and open interest carry up to 21 digits, too many fo
 )
 
 
-def _candles(interval: str, hot: Hot, complete: Complete, step_ms: int) -> tuple[ArchivedTable, ArchivedTable]:
+def _candles(interval: str, hot: Hot, complete: Complete) -> tuple[ArchivedTable, ArchivedTable]:
     name, versions = f"hyperliquid_candles_{interval}", f"hyperliquid_candle_versions_{interval}"
     return (
         ArchivedTable(
-            name, "hyperliquid_candles", CANDLE, ("symbol", "t"), hot, complete, interval=interval, step_ms=step_ms,
+            name, "hyperliquid_candles", CANDLE, ("symbol", "t"), hot, complete, interval=interval,
             decimals=CANDLE_DECIMALS, companion=versions, is_asked_again=True,
         ),
         ArchivedTable(
             versions, "hyperliquid_candle_versions", CANDLE_VERSION, ("symbol", "t", "known_at"), hot, complete,
-            interval=interval, step_ms=step_ms, decimals=CANDLE_DECIMALS, is_asked_again=True,
+            interval=interval, decimals=CANDLE_DECIMALS, is_asked_again=True,
         ),
     )  # fmt: skip
 
@@ -76,8 +75,8 @@ def _context(name: str, shown: dict[str, Kind], *key: str, decimals: tuple[Decim
 TABLES: dict[str, ArchivedTable] = {
     table.name: table
     for table in (
-        *_candles("1m", Hot.MINUTE, Complete.FINAL_MINUTES, 60_000),
-        *_candles("1h", Hot.HOUR, Complete.FINAL_HOURS, HOUR_MS),
+        *_candles("1m", Hot.MINUTE, Complete.FINAL_MINUTES),
+        *_candles("1h", Hot.HOUR, Complete.FINAL_HOURS),
         *_indicators(),
         _context(
             "hyperliquid_funding_rates",

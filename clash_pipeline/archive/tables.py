@@ -1,10 +1,8 @@
 """What an archived table is: columns, key, the statements of one UTC day, how decimals are packed, day rule."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-
-from clash_pipeline.clock import MINUTE_MS
 
 Value = str | int | float | None
 """What a cell of SQLite holds."""
@@ -63,7 +61,6 @@ class ArchivedTable:
     """The archived table of superseded versions, restored together with this one."""
     is_asked_again: bool = False
     """Whether the source still answers for past days; the others have no history but the archive."""
-    step_ms: int = field(default=MINUTE_MS)
 
     @cached_property
     def text_columns(self) -> tuple[str, ...]:
