@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import repeat
 
 import numpy as np
 
 from clash_pipeline.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from clash_pipeline.replay.frames import Running, candle_json
 from clash_pipeline.replay.live import LiveMarket
-from clash_pipeline.replay.numerals import text
+from clash_pipeline.replay.numerals import text, texts
 from clash_pipeline.replay.truth import Asset, Minutes
 
 MOST_CANDLES = 5_000
@@ -65,9 +66,11 @@ def bar_at(market: LiveMarket, asset: Asset, interval: str, now_ms: int) -> Runn
 
 def _minutes(market: LiveMarket, asset: Asset, first_t: int, now_ms: int) -> Iterator[Running]:
     settled = market.settled(asset.symbol, first_t, now_ms)
-    for minute in settled.rows():
-        if minute.n or now_ms - minute.t - MINUTE_MS >= FLAT_AFTER_MS:
-            yield Running(0, minute.t, minute.n, *map(text, minute[1:6]))
+    times = range(settled.t0, settled.end_t, MINUTE_MS)
+    prices = (texts(column.tolist()) for column in (settled.o, settled.h, settled.l, settled.c, settled.v))
+    for state in map(Running, repeat(0), times, settled.n.tolist(), *prices):
+        if state.n or now_ms - state.t - MINUTE_MS >= FLAT_AFTER_MS:
+            yield state
     yield from (state for state in market.unsettled(asset, now_ms) if state.t >= first_t)
 
 

@@ -5,6 +5,8 @@ from decimal import Decimal
 from functools import lru_cache
 from zlib import crc32
 
+import msgspec
+
 MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 
@@ -16,6 +18,13 @@ def text(value: float) -> str:
         return shortest
     plain = format(Decimal(shortest), "f")
     return plain if "." in plain else f"{plain}.0"
+
+
+def texts(values: list[float]) -> list[str]:
+    """`text` of each number of a column, many times faster than one by one."""
+    written = msgspec.json.encode(values).decode()[1:-1]
+    found = written.split(",") if written else []
+    return [text(float(one)) for one in found] if "e" in written else found
 
 
 def mix(key: int) -> int:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clash_pipeline.replay.numerals import key_of, text, unit
+from clash_pipeline.replay.numerals import key_of, text, texts, unit
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,11 @@ def test_the_text_reads_back_as_the_same_number(value: float) -> None:
     assert float(shown) == value
     assert "e" not in shown
     assert "." in shown
+
+
+@given(st.lists(st.floats(min_value=-1e20, max_value=1e20, allow_subnormal=False)))
+def test_a_column_is_written_as_its_numbers_are(values: list[float]) -> None:
+    assert texts(values) == [text(value) for value in values]
 
 
 def test_a_key_is_the_same_in_every_process() -> None:
