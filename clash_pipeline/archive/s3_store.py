@@ -34,6 +34,7 @@ READ_TIMEOUT_SEC = 30
 TRANSFER_LIMIT_SEC = 300
 """A whole download; the read timeout alone lets a trickle run for ever."""
 CHUNK_BYTES = 16_384
+PAGE_KEYS = 1_000
 OBJECT_LIMIT_BYTES = 1 << 30
 CLOCK_SKEW_CODES = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 TRANSIENT_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
@@ -61,6 +62,7 @@ class S3Store:
         transfer_limit_sec: float = TRANSFER_LIMIT_SEC,
         pause: Callable[[float], None] = time.sleep,
         checksums: str = "when_required",
+        page_keys: int = PAGE_KEYS,
     ) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
@@ -71,6 +73,7 @@ class S3Store:
         self._transfer_limit_sec = transfer_limit_sec
         self._pause = pause
         self._checksums = checksums
+        self._page_keys = page_keys
 
     def put(self, key: str, body: bytes, *, if_absent: bool = True) -> Put:
         """Store bytes under a key, conditionally unless told otherwise."""
@@ -163,7 +166,9 @@ class S3Store:
 
     def _page(self, prefix: str, token: str | None) -> Any:
         more = {"ContinuationToken": token} if token else {}
-        return self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **more)
+        return self._client.list_objects_v2(
+            Bucket=self._bucket, Prefix=self._prefix + prefix, MaxKeys=self._page_keys, **more
+        )
 
     def _ask(self, what: str, request: Callable[[], T]) -> T:
         """One request with its retries; the outcome of a repeated conditional put is judged by the bytes found."""
