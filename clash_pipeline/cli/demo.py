@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,16 +68,21 @@ def demo(
 ) -> None:
     """Replay hours of a market and let clones trade on it; ends with a report and where to look next."""
     from clash_pipeline.cli import demo_report
+    from clash_pipeline.cli.dagster_web import DagsterError
+    from clash_pipeline.replay.driver import ReplayStuck
 
     if recordings is not None and not recordings.is_dir():
         fail(f"{recordings} is not a folder of recordings")
     home = _fresh_home()
     typer.echo(f"data in {home}")
     market = ["--recordings", str(recordings.resolve())] if recordings else ["--synthetic", str(synthetic)]
-    with _staged(home, market) as story:
-        _replay(story, hours)
-        _look_after(story)
-        is_sound = demo_report.show(story)
+    try:
+        with _staged(home, market) as story:
+            _replay(story, hours)
+            _look_after(story)
+            is_sound = demo_report.show(story)
+    except (DagsterError, ReplayStuck) as error:
+        fail(f"{error}; logs in {home / 'logs'}", Exit.UNAVAILABLE)
     if not is_sound:
         raise typer.Exit(Exit.UNHEALTHY)
 
@@ -106,40 +111,54 @@ def _staged(home: Path, market: list[str]) -> Iterator[Story]:
     from clash_pipeline.cli.supervise import Child, Supervisor
     from clash_pipeline.cli.up import dagster_children, ingester
     from clash_pipeline.replay.driver import Driver
-    from clash_pipeline.replay.environment import environment
     from clash_pipeline.services import build
-    from clash_pipeline.settings import load
 
     started = time.monotonic()
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "clash_pipeline.cli.main", "venue", *market, "--port", str(port), "--start", START]
     venue = Child("venue", command, dict(os.environ), home / "logs" / "venue.log")
+    with Supervisor([venue], _quiet), ExitStack() as opened:
+        driver = Driver(url, [lambda minute: _is_in_memory(services, minute)])
+        _wait("the replayed venues", venue, lambda: _answers(driver))
+        say("venues", f"{url} replays {'recordings' if 'recordings' in market[0] else 'a synthetic market'}")
+        settings = _settings(home, url)
+        services = build(settings, migrate=True)
+        opened.callback(services.close)
+        web = DagsterWeb(f"http://127.0.0.1:{settings.dagster_port}")
+        opened.callback(web.close)
+        with Supervisor([ingester(settings), *dagster_children(settings)], _quiet):
+            say("dagster", f"{web.url} starts in the background")
+            yield Story(settings, services, driver, web, started)
+
+
+def _settings(home: Path, url: str) -> "Settings":
+    """A system of its own on free ports, pointed at the replayed venues; only the object store may be yours."""
+    from clash_pipeline.replay.environment import environment
+    from clash_pipeline.settings import load
+
     web_port, grpc_port = (_free_port(preferred) for preferred in DEFAULT_PORTS)
-    settings = load(
+    return load(
         {
             **{key: value for key, value in os.environ.items() if key.startswith("CLASH_STORE")},
             **environment(url),
             "CLASH_HOME": str(home),
+            "CLASH_SYMBOLS": ",".join(_traded(url)),
             "CLASH_DAGSTER_PORT": str(web_port),
             "CLASH_DAGSTER_GRPC_PORT": str(grpc_port),
             "CLASH_DECIDE_EVERY_SEC": "5",
         }
     )
-    services = build(settings, migrate=True)
-    web = DagsterWeb(f"http://127.0.0.1:{web_port}")
-    try:
-        with Supervisor([venue], _quiet):
-            driver = Driver(url, [lambda minute: _is_in_memory(services, minute)])
-            _wait("the replayed venues", venue, lambda: _answers(driver))
-            say("venues", f"{url} replays {'recordings' if 'recordings' in market[0] else 'a synthetic market'}")
-            children = [ingester(settings), *dagster_children(settings)]
-            with Supervisor(children, _quiet):
-                say("dagster", f"{web.url} starts in the background")
-                yield Story(settings, services, driver, web, started)
-    finally:
-        web.close()
-        services.close()
+
+
+def _traded(url: str) -> list[str]:
+    """What has a book: the recorded registry is younger than the candles and lists coins that were not traded yet."""
+    import httpx
+
+    perps, contexts = httpx.post(f"{url}/info", json={"type": "metaAndAssetCtxs"}).json()
+    pairs = httpx.post(f"{url}/info", json={"type": "spotMetaAndAssetCtxs"}).json()[1]
+    names = [perp["name"] for perp, context in zip(perps["universe"], contexts, strict=True) if context["midPx"]]
+    return names + [pair["coin"] for pair in pairs if pair["midPx"]]
 
 
 def _is_in_memory(services: "Services", minute: int) -> bool:

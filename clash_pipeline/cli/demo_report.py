@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from clash_pipeline.cli.demo import Story
     from clash_pipeline.storage.sqlite import Connection
 
+COMPARED = 20
 KEPT = """
 SELECT '1-minute candles' AS what, count(*), min(t), max(t) FROM hyperliquid_candles WHERE interval = '1m'
 UNION ALL SELECT '1-hour candles', count(*), min(t), max(t) FROM hyperliquid_candles WHERE interval = '1h'
@@ -73,8 +74,8 @@ def _compare_with_venue(story: "Story") -> bool:
     import asyncio
 
     compared, different = asyncio.run(_differences(story))
-    verdict = "all equal to the venue's own history" if not different else f"{different} differ"
-    typer.echo(f"\n{compared:,} final minutes compared with the venue: {verdict}")
+    verdict = "all equal" if not different else f"{different} differ"
+    typer.echo(f"\n{compared:,} final minutes of up to {COMPARED} assets against the venue's own history: {verdict}")
     return different == 0 and compared > 0
 
 
@@ -93,7 +94,7 @@ async def _differences(story: "Story") -> tuple[int, int]:
         }
     compared = different = 0
     async with httpx.AsyncClient(timeout=30) as client:
-        for symbol, mine in sorted(stored.items())[:20]:
+        for symbol, mine in sorted(stored.items())[:COMPARED]:
             request = {"coin": symbol, "interval": "1m", "startTime": min(mine), "endTime": now_ms}
             body = msgspec.json.encode({"type": "candleSnapshot", "req": request})
             story.driver.controls.advance(story.driver.controls.now_ms() + 10_000)
