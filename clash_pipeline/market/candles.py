@@ -23,6 +23,7 @@ _FORM = re.compile(
     r"(?:(?=[0-9.]{1,16} )[0-9]{1,12}(?:\.[0-9]{1,12})? ){4}[0-9]{1,18}(?:\.[0-9]{1,20})?",
     re.ASCII,
 )
+_VOLUME = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,20})?", re.ASCII)
 
 
 class Candle(NamedTuple):
@@ -94,6 +95,16 @@ def problem(candle: Candle, interval_ms: int = MINUTE_MS, grid: Grid | None = No
     if grid is not None and not all(is_on_tick(price, grid) for price in {o, h, l, c}):
         return "off_tick"
     return None
+
+
+def problem_after(candle: Candle, before: Candle, interval_ms: int = MINUTE_MS, grid: Grid | None = None) -> str | None:
+    """The same as `problem` for a later state of a sane candle: what did not change need not be looked at again."""
+    if candle.o != before.o or candle.h != before.h or candle.l != before.l or candle.t != before.t or candle.n < 0:
+        return problem(candle, interval_ms, grid)
+    close = candle.c
+    if close != before.c and close not in (before.o, before.h, before.l):
+        return problem(candle, interval_ms, grid)
+    return None if _VOLUME.fullmatch(candle.v) else "bad_volume"
 
 
 def is_on_tick(price: str, grid: Grid) -> bool:

@@ -108,9 +108,9 @@ class Ingester:
             settings.venue_keeps_candles, settings.gap_lost_after_hours * HOUR_MS, settings.minute_grace_sec * 1000
         )
         self._holder = f"{platform.node()}:{os.getpid()}"
-        self._stream = CandleStream(stream_policy(settings))
+        self.stream = CandleStream(stream_policy(settings))
         self._socket = CandleSocket(
-            settings.hyperliquid_ws_url, self._stream, clock, self._arrived,
+            settings.hyperliquid_ws_url, self.stream, clock, self._arrived,
             policy=self._link_policy(), chance=chance,
         )  # fmt: skip
         self._repairer = Repairer(market, rest, reach=self._reach, lease=lambda: self._lease)
@@ -151,7 +151,7 @@ class Ingester:
     @property
     def is_live(self) -> bool:
         """Whether every followed coin has an acknowledged subscription."""
-        return bool(self._followed) and self._stream.live == len(self._followed)
+        return bool(self._followed) and self.stream.live == len(self._followed)
 
     async def _work(self, stop: asyncio.Event) -> None:
         await self._learn_registry(stop)
@@ -180,7 +180,7 @@ class Ingester:
     async def _land(self, now_ms: int) -> bool:
         arrived, self._arrivals = self._arrivals, Arrivals()
         assert self._writer is not None
-        writer, unanswered = self._writer, self._stream.unanswered(now_ms)
+        writer, unanswered = self._writer, self.stream.unanswered(now_ms)
         try:
             landed = await self._in_thread(
                 partial(writer.write, arrived, expected=len(self._wanted), unanswered=unanswered)
@@ -199,13 +199,13 @@ class Ingester:
         if landed.settled_to is not None:
             self._settled_to = landed.settled_to
             await self._tolerating("derivation", self._derive())
-            await self._tolerating("clock", self._in_thread(self._watch_clock))
+            await self._tolerating("clock", self._in_thread(self.watch_clock))
             self._say(self._status(landed))
         return True
 
-    def _watch_clock(self) -> None:
+    def watch_clock(self) -> None:
         """Report that our clock is off, and that it is right again, when either is new."""
-        skew_ms, limit_ms = self._stream.skew.ms, int(self._settings.clock_skew_alert_sec * 1000)
+        skew_ms, limit_ms = self.stream.skew.ms, int(self._settings.clock_skew_alert_sec * 1000)
         is_off = abs(skew_ms) > limit_ms
         if is_off == self._is_clock_off:
             return
@@ -301,10 +301,10 @@ class Ingester:
         if not first and symbols == self._followed:
             return
         now_ms = await asyncio.to_thread(self._clock.now_ms)
-        self._stream.follow({asset.symbol: asset.grid for asset in followed}, now_ms)
+        self.stream.follow({asset.symbol: asset.grid for asset in followed}, now_ms)
         seeds = await self._in_thread(partial(self._enqueue_missing, sorted(new), now_ms))
         for symbol, (next_t, close) in seeds.items():
-            self._stream.seed(symbol, next_t, close)
+            self.stream.seed(symbol, next_t, close)
         self._followed = symbols
 
     def _enqueue_missing(self, symbols: list[str], now_ms: int) -> dict[str, tuple[int, str | None]]:
@@ -363,9 +363,9 @@ class Ingester:
             has_values = repaired.inserted > 0 or bool(repaired.revalued)
             self._stale.add(repaired.symbol, repaired.from_t, repaired.to_t, values=has_values)
         if repaired.last is not None:
-            self._stream.learn_close(repaired.symbol, repaired.last.t, repaired.last.c)
+            self.stream.learn_close(repaired.symbol, repaired.last.t, repaired.last.c)
         if repaired.surprises:
-            self._stream.suspect(repaired.symbol, self._market_time())
+            self.stream.suspect(repaired.symbol, self._market_time())
 
     # the process
 
@@ -399,8 +399,8 @@ class Ingester:
         with self._market.read() as connection:
             open_gaps = connection.execute("SELECT count(*) FROM candle_gaps WHERE state = 'open'").fetchone()[0]
         return Beat(
-            landed.settled_to or 0, len(self._wanted), self._stream.live, landed.rows, landed.finals, open_gaps,
-            max(self._socket.reconnects, 0), self._stream.skew.ms,
+            landed.settled_to or 0, len(self._wanted), self.stream.live, landed.rows, landed.finals, open_gaps,
+            max(self._socket.reconnects, 0), self.stream.skew.ms,
         )  # fmt: skip
 
     def _market_time(self) -> int:

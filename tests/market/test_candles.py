@@ -49,6 +49,18 @@ def test_each_kind_of_nonsense_has_its_own_code(candle: Candle, code: str) -> No
     assert candles.problem(candle, grid=BTC) == code
 
 
+@given(
+    st.sampled_from(["100.0", "105.0", "110.0", "90.0", "95.5", "111.0", "NaN", "100.05", ""]),
+    st.sampled_from(["1.5", "2.25", "-1", "1e3", ""]),
+    st.sampled_from(["110.0", "112.0", "x"]),
+    st.sampled_from([3, 4, -1]),
+)
+def test_a_later_state_is_judged_as_if_it_were_the_first(close: str, volume: str, high: str, n: int) -> None:
+    candle = minute(c=close, v=volume, h=high, n=n)
+    found = candles.problem_after(candle, minute(), grid=BTC)
+    assert (found is None) == (candles.problem(candle, grid=BTC) is None)
+
+
 @pytest.mark.parametrize(
     "candle",
     [

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from clash_pipeline.clock import HOUR_MS, MINUTE_MS, SystemClock
+from clash_pipeline.clock import HOUR_MS, MINUTE_MS, SettableClock, SystemClock
 from clash_pipeline.market import candles, ingestion
 from clash_pipeline.market.candles import Candle
 from clash_pipeline.market.http import VenueUnavailable
-from clash_pipeline.market.ingester import NAME, stream_policy
+from clash_pipeline.market.hyperliquid.wire import Interval, Rejections
+from clash_pipeline.market.ingester import NAME, Ingester, stream_policy
 from clash_pipeline.market.polls import Poll
 from clash_pipeline.replay.controls import VenueControls
 from clash_pipeline.replay.environment import environment
@@ -25,10 +26,11 @@ from clash_pipeline.replay.numerals import text
 from clash_pipeline.replay.synthetic import SyntheticMarket
 from clash_pipeline.replay.venue import Venue
 from clash_pipeline.services import Services
-from clash_pipeline.settings import load
+from clash_pipeline.settings import Settings, load
 from clash_pipeline.storage import heartbeats, leases
 from clash_pipeline.storage.errors import LeaseLost
 from clash_pipeline.storage.files import migrate_all, open_clash, open_market
+from clash_pipeline.storage.sqlite import Database
 from tests.fakes.ingesting import Ingesting, ingesting, settings_for
 
 START = 1_753_228_500_000
@@ -252,6 +254,47 @@ def wait_for(condition: object) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+def test_a_clock_that_is_off_is_reported_when_it_goes_and_when_it_comes_back(
+    settings: Settings, clash: Database, market: Database, clock: SettableClock
+) -> None:
+    """D7: the alert at more than 2 s, as a failed cycle of a channel of its own."""
+    ingester = Ingester(settings, clash, market, clock, clock, NoSnapshots(), [])
+    for skew_ms in (0, 2_000, 2_001, 30_000, -2_000, 0):
+        ingester.stream.skew.ms = skew_ms
+        ingester.watch_clock()
+    with market.read() as connection:
+        rows = connection.execute("SELECT status, error FROM ingestion_runs WHERE channel = 'clock' ORDER BY id")
+        assert [tuple(row) for row in rows] == [
+            ("failed", "our clock is 2.0 s behind the venue's, the limit is 2 s"),
+            ("ok", None),
+        ]
+
+
+class NoSnapshots:
+    """A venue nobody asks."""
+
+    async def candle_snapshot(
+        self, coin: str, interval: Interval, from_t: int, to_t: int, *, rejected: Rejections | None = None
+    ) -> list[Candle]:
+        raise AssertionError("nobody should ask")
+
+
+def test_a_second_process_says_who_holds_the_lease(tmp_path: Path) -> None:
+    with venue() as (controls, _):
+        variables = {**environment(controls.base_url), "CLASH_HOME": str(tmp_path)}
+        settings = load(variables)
+        migrate_all(settings)
+        market = open_market(settings)
+        leases.acquire(market, NAME, "elsewhere:1", now_ms=SystemClock().now_ms(), ttl_ms=60_000)
+        refused = subprocess.run(
+            [sys.executable, "-m", "clash_pipeline.cli.main", "ingest"],
+            env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        market.close()
+    assert refused.returncode == 4
+    assert "elsewhere:1" in refused.stderr.splitlines()[-1]
 
 
 def test_the_policy_of_the_stream_comes_from_the_settings() -> None:

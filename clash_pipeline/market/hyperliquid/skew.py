@@ -21,6 +21,11 @@ class SkewEstimate:
         self._ahead: list[tuple[str, int]] = []
         self._behind: list[tuple[str, int]] = []
 
+    @property
+    def is_disputed(self) -> bool:
+        """Whether some coins contradict the estimate at present."""
+        return bool(self._ahead or self._behind)
+
     def expect(self, symbols: int) -> None:
         """With few coins, fewer different ones have to do."""
         self._coins = max(1, min(WITNESSES, symbols))

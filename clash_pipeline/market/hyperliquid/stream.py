@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from clash_pipeline.clock import MINUTE_MS, minute_of
-from clash_pipeline.market.candles import Candle, problem
+from clash_pipeline.market.candles import Candle, problem, problem_after
 from clash_pipeline.market.hyperliquid.coin import ClosedMinute, Coin
 from clash_pipeline.market.hyperliquid.skew import SkewEstimate
 from clash_pipeline.market.hyperliquid.wire import (
@@ -242,9 +242,11 @@ class CandleStream:
         known = running if is_running else coin.known(t)
         if known is not None and candle.n <= known.n and self._is_no_news(coin, known, candle, now_ms):
             return
-        reason = self._untimely(coin, t, now_ms) or problem(candle, MINUTE_MS, coin.grid)
-        if reason is None and not coin.lowest <= float(candle.c) <= coin.highest:
-            reason = self._jump(candle)
+        ahead_ms = t - now_ms - self.skew.ms
+        is_timely = -MINUTE_MS <= ahead_ms <= 0 and not self.skew.is_disputed
+        reason = None if is_timely else self._untimely(coin, t, now_ms)
+        if reason is None:
+            reason = self._unfit(coin, candle, known)
         if reason is not None:
             self._reject(reason, repr(candle))
             coin.taint(self._venue(now_ms))
@@ -276,6 +278,17 @@ class CandleStream:
             if t - now_ms - skew.ms > EARLY_MS:
                 return "early"
         return None
+
+    def _unfit(self, coin: Coin, candle: Candle, known: Candle | None) -> str | None:
+        if known is None:
+            reason = problem(candle, MINUTE_MS, coin.grid)
+        else:
+            reason = problem_after(candle, known, MINUTE_MS, coin.grid)
+            if candle.c == known.c:
+                return reason
+        if reason is None and not coin.lowest <= float(candle.c) <= coin.highest:
+            return self._jump(candle)
+        return reason
 
     def _jump(self, candle: Candle) -> str | None:
         """A jump counts only against both witnesses; without a mid the minute is left to confirmation."""
