@@ -28,13 +28,14 @@ COINS = (
 )  # fmt: skip
 GAPS: dict[str, tuple[tuple[int, int], ...]] = {
     "BTC": ((30, 31), (700, 745)), "HYPE": ((0, 3),), "kPEPE": ((59, 61),), "FTT": ((100, 340),),
-    "VVV": ((1437, 1440),), "@107": ((13, 14), (15, 16), (900, 960)), "@180": ((600, 601),), "PUMP": ((-45, -15),), "SUI": ((-10, 25),),
+    "VVV": ((1437, 1440),), "@107": ((13, 14), (15, 16), (900, 960)), "@180": ((600, 601),),
+    "PUMP": ((-45, -15),), "SUI": ((-10, 25),),
 }  # fmt: skip
 """Minutes of the day that were missed, by coin; negative ones belong to the warm-up."""
 REPAIRED_AFTER = 11
 """So many minutes after its end a gap is repaired."""
 RESTARTS = (7, 320, 703, 704, 1439)
-"""Minutes of the day; two of them inside gaps, two in a row."""
+"""Minutes of the day; two of them inside gaps, and two in a row."""
 LOST_DERIVATIONS = (200, 756)
 """Minutes whose candles were written, and then the process was killed; the second time those of a repair as well."""
 

@@ -178,6 +178,8 @@ def book(raw: object) -> Quote:
     """
     try:
         found = mapping(raw, "book_form")
+        if "bids" not in found and "asks" not in found:  # an empty book says so
+            raise Malformed("book_sides")
         return Quote(
             _best(found.get("bids"), max),
             _best(found.get("asks"), min),
