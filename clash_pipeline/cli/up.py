@@ -24,12 +24,12 @@ def up() -> None:
     """Start ingester, Dagster daemon and web page against the configured venues, and keep them running."""
     from clash_pipeline.services import build
     from clash_pipeline.storage.errors import LeaseLost
-    from clash_pipeline.storage.leases import acquire, release
+    from clash_pipeline.storage.leases import acquire, release, this_process
 
     services = build(migrate=True)
     settings = services.settings
     require_free_ports(settings)
-    holder = f"{socket.gethostname()}:{os.getpid()}"
+    holder = this_process()
     ttl_ms = settings.lease_ttl_sec * 1000
     try:
         lease = acquire(services.clash, LEASE, holder, now_ms=services.wall.now_ms(), ttl_ms=ttl_ms)

@@ -1,6 +1,10 @@
 """One holder at a time, and a holder whose lease passed on cannot write any more."""
 
+import os
+import platform
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -113,3 +117,21 @@ def _write_as(database: Database, lease: Lease) -> None:
     with database.write() as connection:
         connection.execute("INSERT INTO leases (name, holder, token, until_ms) VALUES ('written', '', 0, 0)")
         require(connection, lease)
+
+
+def test_a_holder_that_was_killed_does_not_make_its_successor_wait(clash: Database) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name = f"{platform.node()}:{killed.pid}"
+    old = take(clash, name, 0)
+    with pytest.raises(LeaseLost):
+        take(clash, "b", 1)
+    killed.kill()
+    killed.communicate()
+    assert take(clash, "b", 2).token == old.token + 1
+    with pytest.raises(LeaseLost):
+        check(clash, old)
+
+
+@pytest.mark.parametrize("holder", ["", "a", "elsewhere:1", f"{platform.node()}:{os.getpid()}", f"{platform.node()}:x"])
+def test_nobody_is_declared_dead_who_may_live(holder: str) -> None:
+    assert not leases.is_gone(holder)
