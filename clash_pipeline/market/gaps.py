@@ -19,13 +19,15 @@ LEAD_IN_MINUTES = 360
 """How far back a request may start to find the traded minute before a silence."""
 FRESH_MS = 5 * MINUTE_MS
 """The venue itself needs some time until it shows a minute without trades."""
-RETRY_FIRST_MS = 60_000
-RETRY_MOST_MS = HOUR_MS
+RETRY_MS = (60_000, 10 * MINUTE_MS, HOUR_MS)
+"""After the first, second and every later answer that brought nothing."""
+REFUSED_MS = (15_000, 30_000, 60_000, 2 * MINUTE_MS, 5 * MINUTE_MS)
+"""After the first, second and so on question in a row that was not answered."""
 SOON_MS = 10 * MINUTE_MS
 """Unproven minutes of coins in use are confirmed in pieces of this length, the others by the hour."""
 SETTLED_MS = 2 * MINUTE_MS
 REST_RANK = 3
-"""Ranks below are in use: 0 open positions, 1 due decisions, 2 the race universe."""
+"""Ranks below are in use: 0 open positions, 1 due decisions, 2 the race universe. From here on, the rest."""
 
 Rank = Callable[[str], int]
 
@@ -93,7 +95,7 @@ def open_gaps(connection: Connection, *, due_at: int | None = None) -> list[Open
 
 
 def plan(gaps: Iterable[OpenGap], rank: Rank, *, now_ms: int, reach: Reach | None = None) -> list[Request]:
-    """The requests that would close the gaps, most needed coin first, newest minutes first within a rank.
+    """The requests that would close the gaps: most needed coin first, then what was tried least, then newest minutes.
 
     Neighbouring gaps share a request, long ones are split, and what the venue cannot have yet or any more is left out.
     """
@@ -105,7 +107,7 @@ def plan(gaps: Iterable[OpenGap], rank: Rank, *, now_ms: int, reach: Reach | Non
         from_t, to_t = max(gap.from_t, oldest_t), min(gap.to_t, settled_t)
         if from_t < to_t:
             _extend(requests, gap, from_t, to_t, reach.keeps_minutes - LEAD_IN_MINUTES)
-    return sorted(requests, key=lambda request: (rank(request.symbol), -request.to_t, request.symbol))
+    return sorted(requests, key=lambda request: _need(request, rank))
 
 
 def write_off(connection: Connection, *, now_ms: int, reach: Reach | None = None) -> int:
@@ -201,7 +203,7 @@ def shrink(connection: Connection, gap: OpenGap, request: Request, done: Iterabl
         has_progress = (from_t, to_t) != (max(gap.from_t, request.from_t), min(gap.to_t, request.to_t))
         attempts = 0 if has_progress else gap.attempts + 1
         is_fresh = to_t > now_ms - FRESH_MS
-        pause_ms = 0 if has_progress and not is_fresh else _pause_ms(attempts)
+        pause_ms = 0 if has_progress and not is_fresh else _pause_ms(RETRY_MS, gap.attempts)
         _insert(connection, gap._replace(from_t=from_t, to_t=to_t, attempts=attempts), next_try_at=now_ms + pause_ms)
     return False
 
@@ -211,12 +213,12 @@ def postpone(connection: Connection, gaps: Iterable[OpenGap], error: str, *, now
         """
         UPDATE candle_gaps SET attempts = attempts + 1, next_try_at = ?, last_error = ? WHERE id = ? AND state = 'open'
         """,
-        [(now_ms + _pause_ms(gap.attempts) // 4, error[:500], gap.id) for gap in gaps],
+        [(now_ms + _pause_ms(REFUSED_MS, gap.attempts), error[:500], gap.id) for gap in gaps],
     )
 
 
-def _pause_ms(attempts: int) -> int:
-    return min(RETRY_FIRST_MS << min(attempts, 10), RETRY_MOST_MS)
+def _pause_ms(pauses: Sequence[int], attempts: int) -> int:
+    return pauses[min(attempts, len(pauses) - 1)]
 
 
 def _insert(connection: Connection, gap: OpenGap, *, next_try_at: int) -> None:
@@ -235,6 +237,10 @@ def by_rank(ranks: Mapping[str, int]) -> Rank:
 
 
 # helpers of the plan
+
+
+def _need(request: Request, rank: Rank) -> tuple[int, int, int, str]:
+    return rank(request.symbol), min(gap.attempts for gap in request.gaps), -request.to_t, request.symbol
 
 
 def _extend(requests: list[Request], gap: OpenGap, from_t: int, to_t: int, most: int) -> None:

@@ -22,7 +22,7 @@ from clash_pipeline.market import gaps, ingestion
 from clash_pipeline.market.derivation import Derivation, Stale
 from clash_pipeline.market.gaps import REST_RANK, Reach
 from clash_pipeline.market.http import VenueError
-from clash_pipeline.market.hyperliquid import registry
+from clash_pipeline.market.hyperliquid import contexts, registry
 from clash_pipeline.market.hyperliquid.arrivals import Arrivals, ArrivalWriter, Landed
 from clash_pipeline.market.hyperliquid.registry import Asset
 from clash_pipeline.market.hyperliquid.socket import CandleSocket, LinkPolicy
@@ -33,7 +33,7 @@ from clash_pipeline.settings import Settings
 from clash_pipeline.storage import heartbeats, leases
 from clash_pipeline.storage.errors import LeaseLost, StorageBusy, StorageFull
 from clash_pipeline.storage.leases import Lease
-from clash_pipeline.storage.sqlite import Database
+from clash_pipeline.storage.sqlite import Connection, Database
 
 SOURCE = "hyperliquid"
 NAME = "ingester"
@@ -124,6 +124,7 @@ class Ingester:
         self._derived_to = 0
         self._followed: frozenset[str] = frozenset()
         self._wanted: list[Asset] = []
+        self._order: dict[str, int] = {}
         self._is_clock_off = False
         self._last_error: str | None = None
 
@@ -280,15 +281,21 @@ class Ingester:
     def _choose(self) -> list[Asset]:
         """The assets to follow, most needed first; of a followed list, those the venue lists."""
         wanted = self._settings.followed_symbols
-        ranks = self._ranks()
         with self._market.read() as connection:
-            listed = registry.assets(connection)
-        chosen = [
-            asset
-            for asset in listed
-            if not asset.is_delisted and asset.supports("ohlcv") and (wanted is None or asset.symbol in wanted)
-        ]
-        return sorted(chosen, key=lambda asset: ranks.get(asset.symbol, REST_RANK))
+            chosen = [
+                asset
+                for asset in registry.assets(connection)
+                if not asset.is_delisted and asset.supports("ohlcv") and (wanted is None or asset.symbol in wanted)
+            ]
+            volumes = {asset.symbol: _day_volume(connection, asset.symbol) for asset in chosen}
+        in_use = self._ranks()
+        chosen.sort(key=lambda asset: (in_use.get(asset.symbol, REST_RANK), -volumes[asset.symbol]))
+        self._order = {asset.symbol: REST_RANK + place for place, asset in enumerate(chosen)}
+        return chosen
+
+    def _rank(self) -> gaps.Rank:
+        """Coins in use as they are ranked, then the others by the volume of the day."""
+        return gaps.by_rank({**self._order, **self._ranks()})
 
     async def _follow(self, *, first: bool = False) -> None:
         """Follow what the registry lists now; newcomers are seeded from memory, and their past is queued."""
@@ -331,11 +338,11 @@ class Ingester:
         queued_at = 0
         while not stop.is_set():
             now_ms = self._market_time()
-            ranks = self._ranks()
+            rank = self._rank()
             if not 0 <= now_ms - queued_at < QUEUE_EVERY_MS:
                 queued_at = now_ms
-                await self._tolerating("queue", self._in_thread(partial(self._queue, gaps.by_rank(ranks), now_ms)))
-            request = self._repairer.next_request(gaps.by_rank(ranks), now_ms, self._followed)
+                await self._tolerating("queue", self._in_thread(partial(self._queue, rank, now_ms)))
+            request = self._repairer.next_request(rank, now_ms, self._followed)
             if request is None:
                 if self._stale and not self._arrivals:
                     await self._tolerating("derivation", self._recompute())
@@ -464,6 +471,11 @@ async def _until_stopped(stop: asyncio.Event, within_sec: float, *work: Coroutin
     for failure in ended:
         if isinstance(failure, Exception):
             raise failure
+
+
+def _day_volume(connection: Connection, symbol: str) -> float:
+    context = contexts.newest(connection, symbol)
+    return 0.0 if context is None else float(context.day_ntl_volume)
 
 
 def _version() -> str:

@@ -291,3 +291,27 @@ def test_at_a_start_everything_needed_that_is_missing_is_queued(market: Database
     with market.write() as connection:
         candles.store(connection, [row(7, c="107.0")], origin="stream", final=True, known_at=T)
         assert gaps.enqueue_missing(connection, ["BTC"], now_ms=at)["BTC"] == (T + 8 * M, "107.0")
+
+
+def test_what_was_tried_least_comes_first_within_a_rank() -> None:
+    tried = OpenGap(1, "AAA", T, T + M, "start", T, 3)
+    new = OpenGap(2, "ZZZ", T, T + M, "start", T, 0)
+    requests = gaps.plan([tried, new], gaps.by_rank({}), now_ms=LATER)
+    assert [request.symbol for request in requests] == ["ZZZ", "AAA"]
+
+
+def test_answers_without_the_minutes_make_the_gap_wait_a_minute_then_ten_then_an_hour(market: Database) -> None:
+    enqueue(market, 0, 2)
+    at, waits = LATER, []
+    for _ in range(4):
+        assert work(market, Snapshots([]), at=at) == 1
+        began = at
+        while not gaps_due(market, at):
+            at += 30_000
+        waits.append((at - began) // M)
+    assert waits == [1, 10, 60, 60]
+
+
+def gaps_due(market: Database, at: int) -> bool:
+    with market.read() as connection:
+        return bool(gaps.open_gaps(connection, due_at=at))
