@@ -41,7 +41,7 @@ class Services:
     @cached_property
     def store(self) -> "ArtifactStore":
         """Where artifacts and archived partitions go."""
-        from clash_pipeline.archive.stores import store_from
+        from clash_pipeline.archive.choice import store_from
 
         return store_from(self.settings)
 

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from clash_pipeline.settings import Settings
-
 KEY_CHARACTERS = 512
 _PART = re.compile(r"[A-Za-z0-9_@=+%~-][A-Za-z0-9_@=+%~.-]*", re.ASCII)
 
@@ -155,24 +153,3 @@ class MemoryStore:
     def delete(self, key: str) -> None:
         """Remove an object."""
         self._objects.pop(safe_key(key), None)
-
-
-def store_from(settings: Settings) -> ArtifactStore:
-    """The store that the settings name; nothing is contacted before it is used."""
-    if settings.store == "memory":
-        return MemoryStore()
-    if settings.store == "file":
-        from clash_pipeline.archive.file_store import FileStore
-
-        return FileStore(settings.file_store / settings.store_prefix if settings.store_prefix else settings.file_store)
-    from clash_pipeline.archive.s3_store import S3Store
-
-    key, secret = settings.store_access_key_id, settings.store_secret_access_key
-    return S3Store(
-        bucket=settings.store_bucket,
-        prefix=settings.store_prefix,
-        endpoint_url=str(settings.store_endpoint_url) if settings.store_endpoint_url else None,
-        region=settings.store_region,
-        access_key_id=key.get_secret_value() if key else None,
-        secret_access_key=secret.get_secret_value() if secret else None,
-    )

@@ -9,7 +9,7 @@ from clash_pipeline.cli.output import sparkline, table
 from clash_pipeline.clock import iso
 
 if TYPE_CHECKING:
-    from clash_pipeline.cli.demo import Story
+    from clash_pipeline.cli.demo_stage import Story
     from clash_pipeline.storage.sqlite import Connection
 
 COMPARED = 20

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from clash_pipeline import faults
+from clash_pipeline.archive.choice import store_from
 from clash_pipeline.archive.file_store import FileStore
 from clash_pipeline.archive.s3_store import S3Store
 from clash_pipeline.archive.stores import (
@@ -21,7 +22,6 @@ from clash_pipeline.archive.stores import (
     StoreRefused,
     StoreUnavailable,
     sha256,
-    store_from,
 )
 from clash_pipeline.settings import load
 from tests.fakes.object_store import ObjectServer

@@ -8,7 +8,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from clash_pipeline import services
-from clash_pipeline.archive.stores import store_from
+from clash_pipeline.archive.choice import store_from
 from clash_pipeline.cli.main import app
 from clash_pipeline.clock import SettableClock
 from clash_pipeline.settings import Settings

@@ -172,7 +172,7 @@ BOUNDARIES = [
 @pytest.mark.parametrize("place", BOUNDARIES)
 def test_a_wave_killed_at_a_boundary_is_done_exactly_once_within_two_cadences(world: World, place: str) -> None:
     """kill -9 in a child process, then the next wave a minute later (W3)."""
-    from clash_pipeline.archive.stores import store_from
+    from clash_pipeline.archive.choice import store_from
 
     world.store = store_from(world.settings)
     clone_id = rising(world)

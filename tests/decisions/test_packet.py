@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clash_pipeline import canonical
-from clash_pipeline.archive.stores import store_from
+from clash_pipeline.archive.choice import store_from
 from clash_pipeline.clock import MINUTE_MS
 from clash_pipeline.decisions import artifacts, decide, packet, views, waves
 from clash_pipeline.decisions.packet import Packet

@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from clash_pipeline.archive.stores import store_from
+from clash_pipeline.archive.choice import store_from
 from clash_pipeline.cli import dagster as cli_dagster
 from clash_pipeline.cli.dagster import MODULE_VARIABLE, environment, instance_configuration, write_dagster_home
 from clash_pipeline.clock import SettableClock

@@ -1,0 +1,175 @@
+"""The demo's stage: a home of its own, replayed venues, ingester and Dagster as processes, and what the story needs."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from clash_pipeline.cli.output import Exit, fail
+
+if TYPE_CHECKING:
+    from clash_pipeline.cli.dagster_web import DagsterWeb
+    from clash_pipeline.cli.supervise import Child
+    from clash_pipeline.replay.driver import Driver
+    from clash_pipeline.services import Services
+    from clash_pipeline.settings import Settings
+
+START = "2025-07-24T06:00Z"
+"""Inside the recorded days, with a whole day two days before that the venue still answers for."""
+MARKER = ".clash-demo"
+READY_SEC = 60.0
+DEFAULT_PORTS = (3000, 4266)
+
+
+@dataclass
+class Story:
+    """What the demo holds in its hands, and what it wants to tell at the end."""
+
+    settings: "Settings"
+    services: "Services"
+    driver: "Driver"
+    dagster: "DagsterWeb"
+    started: float
+    faults: list[str] = field(default_factory=list)
+    waves: list[tuple[str, int]] = field(default_factory=list)
+    backfills: list[tuple[str, str]] = field(default_factory=list)
+
+
+# the home and the processes
+
+
+def fresh_home() -> Path:
+    """A folder of the demo's own below CLASH_HOME; an earlier demo's is replaced, nothing else is ever deleted."""
+    from clash_pipeline.settings import load
+
+    home = load().home / "demo"
+    if home.exists():
+        if not (home / MARKER).exists():
+            fail(f"{home} is in use and was not made by the demo; move it away", Exit.CONFIGURATION)
+        shutil.rmtree(home)
+    home.mkdir(parents=True)
+    (home / MARKER).touch()
+    return home
+
+
+@contextmanager
+def staged(home: Path, market: list[str]) -> Iterator[Story]:
+    """Everything up and running, and all of it stopped again whatever happens."""
+    from clash_pipeline.cli.dagster_web import DagsterWeb
+    from clash_pipeline.cli.supervise import Child, Supervisor
+    from clash_pipeline.cli.up import dagster_children, ingester
+    from clash_pipeline.replay.driver import Driver
+    from clash_pipeline.services import build
+
+    started = time.monotonic()
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "clash_pipeline.cli.main", "venue", *market, "--port", str(port), "--start", START]
+    venue = Child("venue", command, dict(os.environ), home / "logs" / "venue.log")
+    with Supervisor([venue], _quiet), ExitStack() as opened:
+        driver = Driver(url, [lambda minute: _is_in_memory(services, minute)])
+        _wait("the replayed venues", venue, lambda: _answers(driver))
+        say("venues", f"{url} replays {'recordings' if 'recordings' in market[0] else 'a synthetic market'}")
+        settings = _settings(home, url)
+        services = build(settings, migrate=True)
+        opened.callback(services.close)
+        web = DagsterWeb(f"http://127.0.0.1:{settings.dagster_port}")
+        opened.callback(web.close)
+        with Supervisor([ingester(settings), *dagster_children(settings)], _quiet):
+            say("dagster", f"{web.url} starts in the background")
+            yield Story(settings, services, driver, web, started)
+
+
+def _settings(home: Path, url: str) -> "Settings":
+    """A system of its own on free ports, pointed at the replayed venues; only the object store may be yours."""
+    from clash_pipeline.replay.environment import environment
+    from clash_pipeline.settings import load
+
+    web_port, grpc_port = (_free_port(preferred) for preferred in DEFAULT_PORTS)
+    return load(
+        {
+            **{key: value for key, value in os.environ.items() if key.startswith("CLASH_STORE")},
+            **environment(url),
+            "CLASH_HOME": str(home),
+            "CLASH_SYMBOLS": ",".join(_traded(url)),
+            "CLASH_DAGSTER_PORT": str(web_port),
+            "CLASH_DAGSTER_GRPC_PORT": str(grpc_port),
+            "CLASH_DECIDE_EVERY_SEC": "5",
+        }
+    )
+
+
+def _traded(url: str) -> list[str]:
+    """What has a book: the recorded registry is younger than the candles and lists coins that were not traded yet."""
+    import httpx
+
+    perps, contexts = httpx.post(f"{url}/info", json={"type": "metaAndAssetCtxs"}).json()
+    pairs = httpx.post(f"{url}/info", json={"type": "spotMetaAndAssetCtxs"}).json()[1]
+    names = [perp["name"] for perp, context in zip(perps["universe"], contexts, strict=True) if context["midPx"]]
+    return names + [pair["coin"] for pair in pairs if pair["midPx"]]
+
+
+def _is_in_memory(services: "Services", minute: int) -> bool:
+    """Whether the ingester has finished with a minute: candles stored, indicators on top of them.
+
+    A minute from before it followed the stream belongs to the repair queue, and nobody waits for it.
+    """
+    from clash_pipeline.clock import parse_time
+    from clash_pipeline.market.ingestion import through
+
+    if minute < parse_time(START):
+        return True
+    with services.market.read() as connection:
+        marks = [through(connection, "hyperliquid", channel) for channel in ("candles_1m", "indicators")]
+    return all(mark is not None and mark >= minute for mark in marks)
+
+
+# small things
+
+
+# small things
+
+
+def say(subject: str, text: str) -> None:
+    """One line of progress."""
+    typer.echo(f"{typer.style(subject.ljust(9), fg=typer.colors.CYAN)}{text}")
+
+
+def _quiet(line: str) -> None:
+    """Starts and stops are not worth a line in the demo; a failing child shows in its log."""
+
+
+def _answers(driver: "Driver") -> bool:
+    from clash_pipeline.replay.controls import VenueGone
+
+    try:
+        return driver.controls.now_ms() > 0
+    except VenueGone:
+        return False
+
+
+def _wait(what: str, child: "Child", is_done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + READY_SEC
+    while not is_done():
+        if not child.is_alive() or time.monotonic() > deadline:
+            fail(f"{what} did not start:\n{child.last_lines()}", Exit.UNAVAILABLE)
+        time.sleep(0.05)
+
+
+def _free_port(preferred: int = 0) -> int:
+    import socket
+
+    from clash_pipeline.cli.up import is_free
+
+    if preferred and is_free(preferred):
+        return preferred
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
