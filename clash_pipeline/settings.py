@@ -53,7 +53,7 @@ class Settings(BaseSettings):
 
     # Hyperliquid link
     rest_weight_per_minute: int = Field(
-        1_100, ge=50, le=1_200, description="REST weight spent in any 60 s; the venue allows 1,200."
+        1_100, ge=120, le=1_200, description="REST weight spent in any 60 s; the venue allows 1,200."
     )
     stream_silence_sec: float = Field(15, gt=0, description="No message at all for this long: reconnect.")
     stream_ping_sec: float = Field(
@@ -166,7 +166,8 @@ class Settings(BaseSettings):
     dagster_port: int = Field(3000, ge=1, le=65_535, description="Web server of the Dagster UI.")
     dagster_grpc_port: int = Field(4266, ge=1, le=65_535, description="Code server.")
     dagster_compute_logs: Literal["none", "local", "store"] = Field(
-        "none", description="Output of runs: kept nowhere (a process a run cheaper), in the Dagster home, or in the store."
+        "none",
+        description="Output of runs: kept nowhere (a process a run cheaper), in the Dagster home, or in the store.",
     )
     observe_every_sec: int = Field(60, ge=5, description="How often ingestion is reported to Dagster.")
     decide_every_sec: int = Field(15, ge=5, description="How often due decisions are looked for.")
@@ -243,7 +244,9 @@ class _Explicit(Settings):
     """Settings from the given values only; the process environment was already looked through by `load`."""
 
     @classmethod
-    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **_: Any) -> tuple[Any, ...]:  # type: ignore[override]
+    def settings_customise_sources(  # type: ignore[override]
+        cls, settings_cls: Any, init_settings: Any, **_: Any
+    ) -> tuple[Any, ...]:
         """Only what was passed in."""
         return (init_settings,)
 
