@@ -238,7 +238,7 @@ def live_in_a_child(settings: Settings, seed: int, minutes: int, from_ms: int, f
     with os.fdopen(reading, "rb") as told:
         moments = told.read().split()
     _, status = os.waitpid(pid, 0)
-    assert moments, "the child did not get to its first tick"
+    assert moments, "the child did not start"
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL
         return int(moments[-1])
@@ -252,6 +252,7 @@ def _live(settings: Settings, seed: int, minutes: int, from_ms: int, fault: str,
     link.behaves = not fault
     link.skip_to(from_ms)
     following = Following(open_market(settings), link)
+    os.write(writing, f"{from_ms}\n".encode())
     arm(fault)
     while following.clock.now_ms() < START + (minutes + 70) * MINUTE_MS:
         following.run(following.clock.now_ms() + TICK_MS, random.Random(seed))
