@@ -6,8 +6,6 @@ A lease in `market.db` keeps a second one out, and fences every write of candles
 
 import asyncio
 import contextlib
-import os
-import platform
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -107,7 +105,7 @@ class Ingester:
         self._reach = Reach(
             settings.venue_keeps_candles, settings.gap_lost_after_hours * HOUR_MS, settings.minute_grace_sec * 1000
         )
-        self._holder = f"{platform.node()}:{os.getpid()}"
+        self._holder = leases.this_process()
         self.stream = CandleStream(stream_policy(settings))
         self._socket = CandleSocket(
             settings.hyperliquid_ws_url, self.stream, clock, self._arrived,
