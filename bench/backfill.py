@@ -7,10 +7,11 @@ from bench.harness import Bench, Contender
 from bench.markets import candles_of, made_up, new_market, recorded_perps
 from clash_pipeline.clock import DAY_MS, HOUR_MS, day_of, hour_of
 from clash_pipeline.market import candles, indicators, rollup
-from clash_pipeline.storage.sqlite import Database
+from clash_pipeline.storage.sqlite import Database, one
 
 CHUNK = 50_000
 """Candles written in one transaction by the product: about seven perps."""
+TABLES = ("hyperliquid_candles", "hyperliquid_technical_indicators")
 FLOOR_CANDLES = "INSERT INTO hyperliquid_candles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 FLOOR_INDICATORS = "INSERT INTO hyperliquid_technical_indicators VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -27,7 +28,7 @@ def benches(quick: bool) -> tuple[Bench, ...]:
     contenders = (
         Contender("executemany alone", "floor", partial(with_finished, quick), write_finished),
         Contender("clash backfill", "ours", partial(with_source, quick), ours),
-        Contender("clash backfill again", "peer", partial(with_source_there, quick), ours_again),
+        Contender("clash backfill again", "ours", partial(with_source_there, quick), ours_again),
     )
     count = len(source(quick))
     title = f"Backfill of {count:,} minutes of perps, with their hours and indicators"
@@ -78,8 +79,8 @@ def ours_again(given: tuple[Database, list[candles.Candle]]) -> int:
     """The same work, which finds that nothing has changed; counted in the rows that it looks at."""
     changed = ours(given)
     assert changed == 0, f"{changed} rows changed"
-    rows = finished_of(given[0])
-    return len(rows.candles) + len(rows.indicators)
+    with given[0].read() as connection:
+        return sum(one(connection, f"SELECT count(*) FROM {table}") for table in TABLES)  # noqa: S608  (above)
 
 
 @cache
@@ -88,8 +89,7 @@ def finished_of(market: Database) -> Rows:
     with market.read() as connection:
         cursor = connection.cursor()
         cursor.row_factory = None
-        tables = ("hyperliquid_candles", "hyperliquid_technical_indicators")
-        return Rows(*(cursor.execute(f"SELECT * FROM {table}").fetchall() for table in tables))  # noqa: S608  (above)
+        return Rows(*(cursor.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES))  # noqa: S608  (above)
 
 
 def with_finished(quick: bool) -> tuple[Database, Rows]:

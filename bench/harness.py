@@ -113,7 +113,8 @@ def memory_of(module: str, bench: str, contender: str, quick: bool) -> tuple[flo
 
 def benches_of(module: str, quick: bool) -> tuple[Bench, ...]:
     """The benches that a module of this folder offers."""
-    return importlib.import_module(module).benches(quick)
+    found: tuple[Bench, ...] = importlib.import_module(module).benches(quick)
+    return found
 
 
 def _once(contender: Contender, row: Row, times: list[float]) -> None:

@@ -8,7 +8,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clash_pipeline.clock import MINUTE_MS
+from clash_pipeline.clock import DAY_MS, MINUTE_MS
 from clash_pipeline.market.candles import Candle
 from clash_pipeline.settings import load
 from clash_pipeline.storage.files import migrate_all, open_market
@@ -36,7 +36,7 @@ def closes(minutes: int, symbols: int) -> "NDArray[np.float64]":
 
 
 def frame(symbols: int, minutes: int) -> "pl.DataFrame":
-    """Candles as `symbol, t, o, h, l, c, v, n, final`: the recorded perps, repeated or cut to size, else made up."""
+    """Candles as `symbol, t, o, h, l, c, v, n, final`: the recorded perps cut to size, else made up."""
     recorded = recorded_perps()
     return made_up(symbols, minutes) if recorded is None else _fitted(recorded, symbols, minutes)
 
@@ -87,14 +87,14 @@ def new_market() -> Database:
 
 
 def _fitted(recorded: "pl.DataFrame", symbols: int, minutes: int) -> "pl.DataFrame":
+    """More symbols than were recorded are other days of the same perps, so that nothing is repeated."""
     import polars as pl
 
-    inside = recorded.filter((pl.col("t") >= DAY) & (pl.col("t") < DAY + minutes * MINUTE_MS))
-    names = inside["symbol"].unique(maintain_order=True).to_list()
-    parts = [
-        inside.filter(pl.col("symbol").is_in(names[: symbols - start])).with_columns(
-            symbol=pl.col("symbol") + f"-{start}"
-        )
-        for start in range(0, symbols, len(names))
-    ]
+    names = recorded["symbol"].unique(maintain_order=True).to_list()
+    parts = []
+    for number, start in enumerate(range(0, symbols, len(names))):
+        shifted = recorded.with_columns(pl.col("t") - number * DAY_MS, symbol=pl.col("symbol") + f"-{number}")
+        wanted = [f"{name}-{number}" for name in names[: symbols - start]]
+        inside = (pl.col("t") >= DAY) & (pl.col("t") < DAY + minutes * MINUTE_MS)
+        parts.append(shifted.filter(inside & pl.col("symbol").is_in(wanted)))
     return pl.concat(parts).sort("symbol", "t")

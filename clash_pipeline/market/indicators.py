@@ -17,7 +17,7 @@ from clash_pipeline.storage.sqlite import Connection, Database, one
 if TYPE_CHECKING:
     import polars as pl
 
-    from clash_pipeline.market.indicator_math import Lines, Matrix
+    from clash_pipeline.market.indicator_math import Matrix
 
 WARM_UP_ROWS = 720
 """Minutes before a day from which its recursions start; shorter is measurably wrong (01 Rules)."""
@@ -25,6 +25,8 @@ DAY_ROWS = DAY_MS // MINUTE_MS
 WARM_UP_MS = WARM_UP_ROWS * MINUTE_MS
 SYMBOLS_A_CHUNK = 16
 """Symbols that a backfill writes in one transaction."""
+COLUMNS_AT_ONCE = 512
+"""Symbols times days that are worked on together: some 70 MiB."""
 LINES = ("rsi14", "bb_upper", "bb_middle", "bb_lower", "sma20", "ema20", "macd", "macd_signal", "macd_hist")
 """The indicators in the order of the table's columns."""
 
@@ -79,7 +81,7 @@ def refresh_range(
     written = _write(connection, wanted, from_t, to_t, known_at)
     next_day_t = day_of(to_t - 1) + DAY_MS
     if written and to_t > next_day_t - WARM_UP_MS:
-        warmed = [symbol for symbol in wanted if one(connection, _HAS_ROWS, (symbol, next_day_t))]
+        warmed = [symbol for symbol in wanted if one(connection, _HAS_ROWS, (symbol, next_day_t, next_day_t + DAY_MS))]
         written += _write(connection, warmed, next_day_t, next_day_t + DAY_MS, known_at)
     return written
 
@@ -147,34 +149,52 @@ def frame(
 
 
 def _write(connection: Connection, symbols: Sequence[str], from_t: int, to_t: int, known_at: int) -> int:
-    from clash_pipeline.market.indicator_math import indicators
-
-    if not symbols or from_t >= to_t:
+    """The rows of a range, as many symbols at a time as make a matrix of calm size."""
+    if from_t >= to_t:
         return 0
-    written, origin = 0, anchor_of(from_t)
-    closes = minutes.closes(connection, symbols, origin, to_t)
-    for day_t in range(day_of(from_t), to_t, DAY_MS):
-        start, stop = max(from_t, day_t), min(to_t, day_t + DAY_MS)
-        window = closes[(anchor_of(day_t) - origin) // MINUTE_MS : (stop - origin) // MINUTE_MS]
-        first = (start - day_t) // MINUTE_MS + WARM_UP_ROWS
-        lines, _ = indicators(window, first_row=first)
-        written += upsert(connection, _rows(symbols, window[first:], lines.rows(first, len(window)), start, known_at))
+    days = range(day_of(from_t), to_t, DAY_MS)
+    size = max(COLUMNS_AT_ONCE // len(days), 1)
+    written = 0
+    for start in range(0, len(symbols), size):
+        piece = symbols[start : start + size]
+        is_new = not any(one(connection, _HAS_ROWS, (symbol, from_t, to_t)) for symbol in piece)
+        rows = _rows(connection, piece, days, from_t, to_t, known_at)
+        written += max(connection.executemany(_INSERT, rows).rowcount, 0) if is_new else upsert(connection, rows)
     return written
 
 
 def _rows(
-    symbols: Sequence[str], closes: "Matrix", lines: "Lines", from_t: int, known_at: int
+    connection: Connection, symbols: Sequence[str], days: range, from_t: int, to_t: int, known_at: int
 ) -> Iterator[tuple[object, ...]]:
-    """The rows of every minute that has a candle, in the order of the key."""
+    """The rows of every minute of a range that has a candle, in the order of the key."""
     import numpy as np
 
-    there = ~np.isnan(closes.T)
-    by_symbol = [np.ascontiguousarray(line.T) for line in lines]
-    times = from_t + MINUTE_MS * np.arange(len(closes))
-    for column, symbol in enumerate(symbols):
-        kept = there[column]
-        values = (line[column][kept].tolist() for line in by_symbol)
+    from clash_pipeline.market.indicator_math import indicators
+
+    origin = anchor_of(from_t)
+    windows = _by_day(minutes.closes(connection, symbols, origin, to_t), len(days))
+    lines, _ = indicators(windows, first_row=WARM_UP_ROWS)
+    by_column = [np.ascontiguousarray(line[WARM_UP_ROWS:].T) for line in lines]
+    there = ~np.isnan(windows[WARM_UP_ROWS:].T)
+    minute = MINUTE_MS * np.arange(there.shape[1])
+    for column, (symbol, day_t) in enumerate((symbol, day_t) for symbol in symbols for day_t in days):
+        times = day_t + minute
+        kept = there[column] & (times >= from_t)
+        values = (line[column][kept].tolist() for line in by_column)
         yield from zip(repeat(symbol), times[kept].tolist(), *values, repeat(known_at))
+
+
+def _by_day(closes: "Matrix", days: int) -> "Matrix":
+    """Each day with its warm-up beside the others: a column for each symbol and day, row 0 the anchor of the day."""
+    import numpy as np
+
+    if days == 1:
+        return closes
+    windows = np.full((WARM_UP_ROWS + DAY_ROWS, closes.shape[1], days), np.nan)
+    for day in range(days):
+        part = closes[day * DAY_ROWS : (day + 1) * DAY_ROWS + WARM_UP_ROWS]
+        windows[: len(part), :, day] = part
+    return windows.reshape(len(windows), -1)
 
 
 def _select(
@@ -203,7 +223,12 @@ def _last_of_hours(rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[object,
 
 
 _HAS_ROWS = """
-SELECT 1 FROM hyperliquid_technical_indicators WHERE symbol = ?1 AND t >= ?2 AND t < ?2 + 86400000 LIMIT 1
+SELECT 1 FROM hyperliquid_technical_indicators WHERE symbol = ? AND t >= ? AND t < ? LIMIT 1
+"""
+
+# An upsert of rows that are new takes half as long again.
+_INSERT = """
+INSERT INTO hyperliquid_technical_indicators VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _UPSERT = """
