@@ -7,11 +7,11 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import SecretStr
@@ -44,10 +44,35 @@ def dagster(context: typer.Context) -> None:
 
     settings = load()
     write_dagster_home(settings)
+    words, given = dagster_command(context.args, {**os.environ, **environment(settings)})
+    os.execve(sys.executable, [sys.executable, "-m", "dagster", *words], given)  # noqa: S606  # no shell
+
+
+def ui(
+    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Port on 127.0.0.1.")] = None,
+) -> None:
+    """Show Dagster's pages of this home without its daemon: nothing is scheduled, triggered or decided."""
+    from clash_pipeline.settings import load
+
+    settings = load()
+    write_dagster_home(settings)
+    server = str(Path(sys.executable).parent / "dagster-webserver")
+    words = ["-h", "127.0.0.1", "-p", str(port or settings.dagster_port), "-m", MODULE]
     given = {**os.environ, **environment(settings)}
-    if any(word.partition("=")[0] in TARGETS for word in context.args):
-        del given[MODULE_VARIABLE]
-    os.execve(sys.executable, [sys.executable, "-m", "dagster", *context.args], given)  # noqa: S606  # no shell
+    del given[MODULE_VARIABLE]
+    os.execve(server, [server, *words], given)  # noqa: S606  # no shell
+
+
+def dagster_command(words: Sequence[str], given: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """The words and the environment that Dagster gets.
+
+    `dagster dev` hands its children a workspace file, which the exported module name makes them refuse, and they end
+    without a word; so there the module goes along as an option.
+    """
+    names_a_target = any(word.partition("=")[0] in TARGETS for word in words)
+    if words[:1] == ["dev"] and not names_a_target:
+        words, names_a_target = [*words, "-m", MODULE], True
+    return list(words), {k: v for k, v in given.items() if not (names_a_target and k == MODULE_VARIABLE)}
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -154,16 +154,16 @@ def _books(story: "Story") -> bool:
 
 
 def _where_next(story: "Story") -> None:
-    home = story.settings.home
-    bin_folder = ".venv/bin/"
+    clash = f"CLASH_HOME={story.settings.home} .venv/bin/clash"
     typer.echo(
         f"""
 Where to look next (it took {time.monotonic() - story.started:.0f} s):
-  CLASH_HOME={home} {bin_folder}clash dagster dev          the Dagster UI with everything above: http://127.0.0.1:3000
-      /asset-groups     lineage;  /overview/backfills    the backfills;  /runs    every wave with its table
-  CLASH_HOME={home} {bin_folder}clash prop account 1       an account, its fills and its ledger
-  CLASH_HOME={home} {bin_folder}clash market candles BTC   the market memory
-  CLASH_HOME={home} {bin_folder}clash archive list         what left SQLite"""
+  {clash} ui                   Dagster's pages of all this, at http://127.0.0.1:3000
+      /asset-groups lineage   /runs every wave and materialization   /runs?view=backfills the backfill
+  {clash} prop account 1       an account, its fills and its ledger
+  {clash} decisions list       every decision; `decisions show N` what it read and what the gates said
+  {clash} market candles BTC   the market memory
+  {clash} archive list         what left SQLite"""
     )
 
 

@@ -43,6 +43,7 @@ app.command(
     rich_help_panel=SYSTEM,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )(dagster.dagster)
+app.command("ui", rich_help_panel=SYSTEM)(dagster.ui)
 app.command("audit", rich_help_panel=SYSTEM)(audit.audit)
 app.command("ingest", rich_help_panel=DATA)(ingest.ingest)
 app.add_typer(ingestion.app, name="ingestion", rich_help_panel=DATA)

@@ -46,12 +46,14 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    shown = Table(header_style="bold", box=None, pad_edge=False)
     for column in columns:
         shown.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
     for row in rows:
         shown.add_row(*("–" if cell is None else str(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(shown)
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(title, style="bold", markup=False)
+    console.print(shown)
 
 
 def sparkline(values: Sequence[float], width: int = 60) -> str:

@@ -15,7 +15,13 @@ import yaml
 
 from clash_pipeline.archive.choice import store_from
 from clash_pipeline.cli import dagster as cli_dagster
-from clash_pipeline.cli.dagster import MODULE_VARIABLE, environment, instance_configuration, write_dagster_home
+from clash_pipeline.cli.dagster import (
+    MODULE_VARIABLE,
+    dagster_command,
+    environment,
+    instance_configuration,
+    write_dagster_home,
+)
 from clash_pipeline.clock import SettableClock
 from clash_pipeline.settings import Settings, load
 from clash_pipeline.storage.files import open_clash, open_market
@@ -152,3 +158,12 @@ def _one(path: Path, question: str) -> int:
     """Dagster's own files are read with the interpreter's SQLite, as Dagster does."""
     script = f"import sqlite3; print(sqlite3.connect({str(path)!r}).execute({question!r}).fetchone()[0])"
     return int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+
+
+def test_dagster_dev_gets_the_module_as_an_option_and_not_as_a_variable() -> None:
+    given = {MODULE_VARIABLE: "clash_pipeline.definitions", "DAGSTER_HOME": "/home"}
+    words, passed = dagster_command(["dev", "-p", "3001"], given)
+    assert words == ["dev", "-p", "3001", "-m", "clash_pipeline.definitions"]
+    assert passed == {"DAGSTER_HOME": "/home"}
+    assert dagster_command(["dev", "-w", "workspace.yaml"], given) == (["dev", "-w", "workspace.yaml"], passed)
+    assert dagster_command(["job", "list"], given) == (["job", "list"], given)
