@@ -56,9 +56,11 @@ CREATE TABLE polymarket_market_versions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER polymarket_markets_keep_version BEFORE UPDATE ON polymarket_markets
-WHEN old.known_at <> new.known_at
+WHEN old.known_at < new.known_at
 BEGIN
-  INSERT OR REPLACE INTO polymarket_market_versions
+  DELETE FROM polymarket_market_versions
+  WHERE market_id = old.market_id AND known_at = old.known_at;
+  INSERT INTO polymarket_market_versions
   VALUES (old.market_id, old.known_at, new.known_at, old.slug, old.question, old.outcomes, old.start_at, old.end_at,
           old.is_active, old.is_closed);
 END;

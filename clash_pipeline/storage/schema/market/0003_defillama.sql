@@ -26,9 +26,11 @@ CREATE TABLE defillama_capital_base_versions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER defillama_capital_base_keep_version BEFORE UPDATE ON defillama_capital_base
-WHEN old.known_at <> new.known_at
+WHEN old.known_at < new.known_at
 BEGIN
-  INSERT OR REPLACE INTO defillama_capital_base_versions
+  DELETE FROM defillama_capital_base_versions
+  WHERE scope = old.scope AND subject = old.subject AND t = old.t AND known_at = old.known_at;
+  INSERT INTO defillama_capital_base_versions
   VALUES (old.scope, old.subject, old.t, old.tvl_usd, old.mcap_usd, old.circulating_usd,
           old.missing_reason, old.known_at, new.known_at);
 END;
@@ -59,9 +61,11 @@ CREATE TABLE defillama_capital_flows_versions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER defillama_capital_flows_keep_version BEFORE UPDATE ON defillama_capital_flows
-WHEN old.known_at <> new.known_at
+WHEN old.known_at < new.known_at
 BEGIN
-  INSERT OR REPLACE INTO defillama_capital_flows_versions
+  DELETE FROM defillama_capital_flows_versions
+  WHERE scope = old.scope AND subject = old.subject AND t = old.t AND known_at = old.known_at;
+  INSERT INTO defillama_capital_flows_versions
   VALUES (old.scope, old.subject, old.t, old.change_1h_pct, old.change_1d_pct, old.change_7d_pct, old.flow_1d_usd,
           old.flow_7d_usd, old.missing_reason, old.known_at, new.known_at);
 END;
@@ -96,9 +100,11 @@ CREATE TABLE defillama_economic_throughput_versions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER defillama_economic_throughput_keep_version BEFORE UPDATE ON defillama_economic_throughput
-WHEN old.known_at <> new.known_at
+WHEN old.known_at < new.known_at
 BEGIN
-  INSERT OR REPLACE INTO defillama_economic_throughput_versions
+  DELETE FROM defillama_economic_throughput_versions
+  WHERE scope = old.scope AND subject = old.subject AND t = old.t AND known_at = old.known_at;
+  INSERT INTO defillama_economic_throughput_versions
   VALUES (old.scope, old.subject, old.t, old.dex_volume_24h_usd, old.dex_volume_change_1d_pct, old.fees_24h_usd,
           old.fees_change_1d_pct, old.revenue_24h_usd, old.revenue_change_1d_pct, old.open_interest_usd,
           old.open_interest_change_1d_pct, old.missing_reason, old.known_at, new.known_at);
