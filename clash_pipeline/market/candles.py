@@ -4,7 +4,7 @@ Prices and volumes stay the venue's decimal text. Ranges are half-open, `[from_t
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -139,17 +139,11 @@ def store(
     row that only becomes final keeps its `known_at`, because its values were known all along.
     """
     tail = (interval, origin, int(final), known_at)
-    cursor = connection.executemany(
-        """
-        INSERT INTO hyperliquid_candles (symbol, t, o, h, l, c, v, n, interval, origin, final, known_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-        """,
-        [candle + tail for candle in candles],
-    )
-    inserted = max(cursor.rowcount, 0)
-    if inserted == len(candles):
+    there = _insert(connection, candles, tail)
+    inserted = len(candles) - len(there)
+    if not there:
         return Written(inserted, 0, 0, (), ())
-    return _merge(connection, candles, inserted, interval=interval, origin=origin, final=final, known_at=known_at)
+    return _merge(connection, there, inserted, tail)
 
 
 def read(
@@ -224,55 +218,84 @@ def _form_problem(candle: Candle) -> str:
 
 # merging with rows that are already there
 
+_Tail = tuple[str, str, int, int]
+"""What all rows of a batch share: interval, origin, final and known_at."""
 
-def _merge(
-    connection: Connection,
-    candles: Sequence[Candle],
-    inserted: int,
-    *,
-    interval: str,
-    origin: str,
-    final: bool,
-    known_at: int,
-) -> Written:
+
+def _insert(connection: Connection, candles: Iterable[Candle], tail: _Tail) -> list[Candle]:
+    """Insert what is new; returns the candles whose minute was there already."""
+    there: list[Candle] = []
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for candle in candles:
+            changes = connection.total_changes
+            yield candle + tail
+            if connection.total_changes == changes:  # SQLite is done with a row when it asks for the next one
+                there.append(candle)
+
+    connection.executemany(_INSERT, rows())
+    return there
+
+
+def _merge(connection: Connection, candles: Sequence[Candle], inserted: int, tail: _Tail) -> Written:
+    interval, origin, final, _ = tail
     replacing: dict[tuple[str, int], Candle] = {}
     finishing: dict[tuple[str, int], Candle] = {}
     conflicts: list[Candle] = []
     present = _present(connection, candles, interval)
     for candle in candles:
-        key = (candle.symbol, candle.t)
-        stored = present[key]
-        if same_values(stored.candle, candle):
-            if final and not stored.final:
+        key = candle[:2]
+        stored, is_final = present[key]
+        if same_values(stored, candle):
+            if final and not is_final:
                 finishing[key] = candle
-        elif stored.final:
+        elif is_final:
             if final or candle.n > stored.n:
                 conflicts.append(candle)
         elif final or origin == "rollup" or candle.n >= stored.n:
             replacing[key] = candle
             finishing.pop(key, None)
-            present[key] = StoredCandle(*candle, origin, int(final), known_at)
-    tail = (interval, origin, int(final), known_at)
+            present[key] = candle, final
     connection.executemany(_REPLACE, [candle + tail for candle in replacing.values()])
-    connection.executemany(_FINISH, [(origin, candle.symbol, interval, candle.t) for candle in finishing.values()])
+    connection.executemany(_FINISH, [(origin, symbol, interval, t) for symbol, t in finishing])
     changed = len(replacing) + len(finishing)
-    unchanged = len(candles) - inserted - changed - len(conflicts)
+    unchanged = len(candles) - changed - len(conflicts)
     return Written(inserted, changed, max(unchanged, 0), tuple(conflicts), tuple(replacing.values()))
 
 
-def _present(connection: Connection, candles: Iterable[Candle], interval: str) -> dict[tuple[str, int], StoredCandle]:
-    ranges: dict[str, list[int]] = {}
+def _present(
+    connection: Connection, candles: Iterable[Candle], interval: str
+) -> dict[tuple[str, int], tuple[Candle, int]]:
+    """The stored rows of these candles' minutes, and whether each is final."""
+    runs = msgspec.json.encode(_runs(candles, INTERVAL_MS[interval])).decode()
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    rows = cursor.execute(_PRESENT, {"runs": runs, "interval": interval})
+    return {row[:2]: (Candle._make(row[:8]), row[8]) for row in rows}
+
+
+def _runs(candles: Iterable[Candle], interval_ms: int) -> list[tuple[str, int, int]]:
+    """The ranges `(symbol, from_t, to_t)` that neighbours in time make up, in the order given."""
+    runs: list[tuple[str, int, int]] = []
     for candle in candles:
-        span = ranges.setdefault(candle.symbol, [candle.t, candle.t])
-        span[0], span[1] = min(span[0], candle.t), max(span[1], candle.t)
-    rows = (
-        row
-        for symbol, (first, last) in ranges.items()
-        for row in read(connection, symbol, interval=interval, from_t=first, to_t=last + 1)
-    )
-    return {(row.symbol, row.t): row for row in rows}
+        symbol, t = candle[:2]
+        if runs and runs[-1][0] == symbol and runs[-1][2] == t:
+            runs[-1] = (symbol, runs[-1][1], t + interval_ms)
+        else:
+            runs.append((symbol, t, t + interval_ms))
+    return runs
 
 
+_INSERT = """
+INSERT INTO hyperliquid_candles (symbol, t, o, h, l, c, v, n, interval, origin, final, known_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+_PRESENT = """
+SELECT k.symbol, k.t, k.o, k.h, k.l, k.c, k.v, k.n, k.final
+FROM json_each(:runs) AS wanted CROSS JOIN hyperliquid_candles AS k
+  ON k.symbol = wanted.value ->> 0 AND k.interval = :interval
+  AND k.t >= wanted.value ->> 1 AND k.t < wanted.value ->> 2
+"""
 _REPLACE = """
 UPDATE hyperliquid_candles SET o = ?3, h = ?4, l = ?5, c = ?6, v = ?7, n = ?8, origin = ?10, final = ?11, known_at = ?12
 WHERE symbol = ?1 AND interval = ?9 AND t = ?2 AND final = 0

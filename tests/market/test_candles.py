@@ -188,3 +188,13 @@ def test_the_running_hour_is_replaced_even_by_fewer_trades(market: Database) -> 
     hour = minute(t=T - T % 3_600_000, n=50)
     write(market, hour, interval="1h", origin="rollup")
     assert write(market, hour._replace(n=49), interval="1h", origin="rollup").changed == 1
+
+
+def test_a_page_that_overlaps_in_places_is_counted_row_by_row(market: Database) -> None:
+    """Of six minutes the first is there unchanged, the third running, and the last final with other values."""
+    page = [minute(t=T + number * MINUTE_MS, n=5) for number in range(6)]
+    write(market, page[0], final=True)
+    write(market, page[2]._replace(n=4))
+    write(market, page[5]._replace(c="106.0"), final=True)
+    assert write(market, *page, final=True, origin="rest") == Written(3, 1, 1, (page[5],), (page[2],))
+    assert [(row.n, row.c, row.final) for row in stored(market)] == [(5, "105.0", 1)] * 5 + [(5, "106.0", 1)]
