@@ -24,7 +24,7 @@ from clash_pipeline.market.hyperliquid.wire import (
     SubscriptionResponse,
     VenueError,
     WireRejection,
-    decode_ws,
+    decode_frame,
     subscribe,
 )
 from clash_pipeline.units import Grid
@@ -198,11 +198,13 @@ class CandleStream:
         self.counts.messages += 1
         self._last_message = now_ms
         try:
-            message = decode_ws(raw)
+            message = decode_frame(raw)
         except WireRejection as rejection:
             self.refuse(rejection.reason, rejection.sample, now_ms)
             return
-        if type(message) is CandleFrames:
+        if isinstance(message, Candle):
+            self._take(message, now_ms)
+        elif isinstance(message, CandleFrames):
             for candle in message.candles:
                 self._take(candle, now_ms)
         else:
@@ -242,8 +244,8 @@ class CandleStream:
         known = running if is_running else coin.known(t)
         if known is not None and candle.n <= known.n and self._is_no_news(coin, known, candle, now_ms):
             return
-        ahead_ms = t - now_ms - self.skew.ms
-        is_timely = -MINUTE_MS <= ahead_ms <= 0 and not self.skew.is_disputed
+        skew = self.skew
+        is_timely = -MINUTE_MS <= t - now_ms - skew.ms <= 0 and not skew.is_disputed
         reason = None if is_timely else self._untimely(coin, t, now_ms)
         if reason is None:
             reason = self._unfit(coin, candle, known)
