@@ -41,7 +41,7 @@ bench: setup ## ours, the peers' and the floor's figures side by side (extras ar
 	@$(BIN)/python -m bench
 
 soak: setup ## the goals at full size (hours)
-	@CLASH_SOAK=1 $(BIN)/python -m pytest -q -m soak --timeout 14400
+	@CLASH_SOAK=1 $(BIN)/python -m pytest -q --timeout 14400
 
 clean: ## remove the environment and the caches, never data
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

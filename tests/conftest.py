@@ -29,16 +29,23 @@ hypothesis_settings.load_profile("soak" if SOAK else "ci")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect, in one place, what needs absent recordings, and the soak sizes outside `make soak`."""
+    """Deselect, in one place, what needs absent recordings, and what belongs to the other size of run."""
     has_recordings = RECORDINGS.is_dir()
     kept, left_out = [], []
     for item in items:
         needs_absent = item.get_closest_marker("recordings") and not has_recordings
-        is_soak = item.get_closest_marker("soak") is not None
-        (left_out if needs_absent or is_soak != SOAK else kept).append(item)
+        (left_out if needs_absent or not belongs(item) else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+
+
+def belongs(item: pytest.Item) -> bool:
+    """`make test` runs all but the soak sizes; `make soak` runs those, the goals of one size, and every control."""
+    is_soak = item.get_closest_marker("soak") is not None
+    if not SOAK:
+        return not is_soak
+    return is_soak or item.get_closest_marker("goal") is not None or "control" in item.name.partition("[")[0]
 
 
 def pytest_report_header() -> str:

@@ -24,6 +24,8 @@ from tests.fakes.market_days import DAY, all_rows, fill_any
 from tests.fakes.object_store import ObjectServer
 from tests.fakes.store_proxy import StoreProxy, store_proxy
 
+pytestmark = pytest.mark.goal
+
 TABLE = "polymarket_quotes"
 LATER = DAY + 9 * DAY_MS
 DELAYS = ("unavailable", "stall", "skewed", "not_s3")

@@ -160,6 +160,8 @@ OFFENDER = """
 import os, sys
 from pathlib import Path
 from clash_pipeline.storage.sqlite import Database
+
+pytestmark = pytest.mark.goal
 database = Database(Path(sys.argv[1]), application_id=0x7E57)
 with database.write() as connection:
     connection.execute("CREATE TABLE t (x)")

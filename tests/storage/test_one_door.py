@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.goal
+
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("clash_pipeline", "assets", "jobs", "sensors", "resources")
 DOOR = "clash_pipeline/storage/sqlite.py"

@@ -310,6 +310,8 @@ def test_a_foreign_writer_makes_it_busy_and_readers_never_wait(tmp_path: Path) -
 
 HOLD = """
 import sys, pysqlite3
+
+pytestmark = pytest.mark.goal
 connection = pysqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("BEGIN IMMEDIATE")
 print("held", flush=True)
