@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NOW = DAY + DAY_MS + 3_600_000
 ReadPath = Callable[[Database, Settings, FileStore], object]
 
+pytestmark = pytest.mark.goal
+
 
 @pytest.fixture(scope="module")
 def foreign() -> Iterator[Prober]:
@@ -161,7 +163,6 @@ import os, sys
 from pathlib import Path
 from clash_pipeline.storage.sqlite import Database
 
-pytestmark = pytest.mark.goal
 database = Database(Path(sys.argv[1]), application_id=0x7E57)
 with database.write() as connection:
     connection.execute("CREATE TABLE t (x)")
