@@ -14,6 +14,8 @@ from clash_pipeline.storage import sqlite as storage
 from clash_pipeline.storage.errors import OutcomeUnknown, StorageBusy, StorageError, StorageFull, StorageRefused
 from clash_pipeline.storage.sqlite import BACKPORTS, Database, file_system_of, one, refuse_old_sqlite
 
+pytestmark = pytest.mark.goal
+
 APPLICATION_ID = 0x7E57
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
@@ -310,8 +312,6 @@ def test_a_foreign_writer_makes_it_busy_and_readers_never_wait(tmp_path: Path) -
 
 HOLD = """
 import sys, pysqlite3
-
-pytestmark = pytest.mark.goal
 connection = pysqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("BEGIN IMMEDIATE")
 print("held", flush=True)
