@@ -5,9 +5,11 @@ this page. Unknown keys and impossible values refuse to start, naming the key an
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -37,7 +39,7 @@ class Settings(BaseSettings):
     hyperliquid_url: AnyHttpUrl = Field(
         AnyHttpUrl("https://api.hyperliquid.xyz"), description="Base of the REST `/info` endpoint."
     )
-    hyperliquid_ws_url: str = Field("wss://api.hyperliquid.xyz/ws", description="WebSocket endpoint.")
+    hyperliquid_ws_url: str = Field("wss://api.hyperliquid.xyz/ws", description="WebSocket endpoint, ws:// or wss://.")
     polymarket_gamma_url: AnyHttpUrl = Field(
         AnyHttpUrl("https://gamma-api.polymarket.com"), description="Discovery: events, markets, search."
     )
@@ -126,6 +128,7 @@ class Settings(BaseSettings):
     )
     hour_hot_days: int = Field(7, ge=1, description="Days of 1h candles kept.")
     context_hot_days: int = Field(7, ge=1, description="Days of funding, contexts, Polymarket and DefiLlama rows kept.")
+    ingestion_history_days: int = Field(30, ge=1, description="How long ingestion cycles and rejections are remembered.")
     restored_pin_days: int = Field(7, ge=1, description="A restored day is not pruned for this long.")
     gap_lost_after_hours: int = Field(
         72, ge=1, description="A gap older than this, and older than the venue keeps, is lost."
@@ -142,8 +145,10 @@ class Settings(BaseSettings):
     store_prefix: str = Field("", description="Key prefix of an S3 store, or subfolder of a file store.")
     store_endpoint_url: AnyHttpUrl | None = Field(None, description="S3 endpoint; unset means AWS itself.")
     store_region: str = Field("auto", description="S3 region; R2 calls it auto.")
-    store_access_key_id: SecretStr | None = Field(None, description="S3 key id.")
-    store_secret_access_key: SecretStr | None = Field(None, description="S3 secret.")
+    store_access_key_id: SecretStr | None = Field(
+        None, description="S3 key id; unset, with the secret, means AWS's usual chain: its variables, profile or role."
+    )
+    store_secret_access_key: SecretStr | None = Field(None, description="S3 secret; needed together with the key id.")
 
     # decisions and accounts
     engine: Literal["hold", "rules"] = Field("hold", description="Engine of a clone that names none.")
@@ -178,12 +183,23 @@ class Settings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _absolute_home(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+        try:
+            return home.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError(f"{home} names a user without a home folder") from None
+
+    @field_validator("hyperliquid_ws_url")
+    @classmethod
+    def _is_websocket(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in {"ws", "wss"} or not parts.hostname:
+            raise ValueError(f"must be ws://HOST or wss://HOST, not {url[:60]!r}")
+        return url
 
     @model_validator(mode="after")
     def _store_is_complete(self) -> Self:
         if self.store == "s3" and (self.store_access_key_id is None) != (self.store_secret_access_key is None):
-            raise ValueError("store_access_key_id and store_secret_access_key are needed together")
+            raise ValueError("CLASH_STORE_ACCESS_KEY_ID and CLASH_STORE_SECRET_ACCESS_KEY are needed together")
         return self
 
     @property
@@ -240,6 +256,21 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+@contextmanager
+def usable_home(settings: Settings) -> Iterator[Path]:
+    """The home, made when it is absent.
+
+    Raises:
+        SettingsError: the file system refuses it, or something below it; names the path and why.
+    """
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        yield settings.home
+    except OSError as error:
+        reason = "is not a folder" if isinstance(error, FileExistsError) else error.strerror
+        raise SettingsError(f"{PREFIX}HOME {error.filename or settings.home}: {reason}") from None
+
+
 class _Explicit(Settings):
     """Settings from the given values only; the process environment was already looked through by `load`."""
 
@@ -253,4 +284,5 @@ class _Explicit(Settings):
 
 def _sentence(problem: Any) -> str:
     place = "_".join(str(part) for part in problem["loc"])
-    return f"{PREFIX}{place.upper()}: {problem['msg']}" if place else str(problem["msg"])
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{PREFIX}{place.upper()}: {said}" if place else said

@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.archive import archived_tables
 from assets.partitions import day_key
+from clash_pipeline.clock import DAY_MS
 from clash_pipeline.services import Services
 from jobs.labels import labels
 from resources.beta import OPERATIONS
@@ -23,9 +24,11 @@ def retain(context: dg.OpExecutionContext, services: dg.ResourceParam[Services])
     """
     from clash_pipeline.archive import retention
     from clash_pipeline.archive.retention import Outcome
+    from clash_pipeline.market import ingestion
     from clash_pipeline.market.plots import table
 
-    report = retention.run(services.market, services.store, services.settings, services.clock.now_ms())
+    now_ms = services.clock.now_ms()
+    report = retention.run(services.market, services.store, services.settings, now_ms)
     shown = {archived.name for archived in archived_tables()}
     for day in report.archived:
         if day.table in shown:
@@ -36,7 +39,10 @@ def retain(context: dg.OpExecutionContext, services: dg.ResourceParam[Services])
     moved = [one for one in report.days if one.outcome is not Outcome.KEPT]
     rows = [(one.table, day_key(one.day), one.outcome.value, one.rows, one.reason) for one in moved]
     days = dg.MetadataValue.md(table(DAY_COLUMNS, rows, limit=60))
-    context.add_output_metadata({**report.counts, "pruned_rows": report.pruned_rows, "days": days})
+    forgotten = ingestion.forget(services.market, before_ms=now_ms - services.settings.ingestion_history_days * DAY_MS)
+    context.add_output_metadata(
+        {**report.counts, "pruned_rows": report.pruned_rows, "forgotten_cycles": forgotten, "days": days}
+    )
     if failed := [one for one in report.problems if one.outcome is Outcome.FAILED]:
         raise dg.Failure(f"{len(failed)} days need a person: {failed[0].table} {failed[0].reason}", allow_retries=False)
 

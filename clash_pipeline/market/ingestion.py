@@ -85,6 +85,20 @@ def reject(
     )  # fmt: skip
 
 
+def forget(market: Database, *, before_ms: int, most: int = 50_000) -> int:
+    """Delete cycles and rejections from before a time, at most `most` of each in one call; returns how many."""
+    with market.write() as connection:
+        cycles = connection.execute(
+            "DELETE FROM ingestion_runs WHERE id IN (SELECT id FROM ingestion_runs WHERE started_at < ? LIMIT ?)",
+            (before_ms, most),
+        )
+        refused = connection.execute(
+            "DELETE FROM ingestion_rejections WHERE id IN (SELECT id FROM ingestion_rejections WHERE day < ? LIMIT ?)",
+            (before_ms, most),
+        )
+        return cycles.rowcount + refused.rowcount
+
+
 def through(connection: Connection, source: str, channel: str) -> int | None:
     """Up to which time a channel's rows are known to be in memory."""
     row = connection.execute(
