@@ -26,9 +26,13 @@ def test_a_cycle_that_went_well_says_what_it_did(market: Database, clock: Settab
 
 
 def test_a_cycle_that_raises_is_recorded_as_failed_and_goes_on_raising(market: Database, clock: SettableClock) -> None:
-    with pytest.raises(ValueError, match="no"), ingestion.run(market, SOURCE, "funding", clock) as cycle:
-        cycle.through_t = 60_000
-        raise ValueError("no")
+    def failing() -> None:
+        with ingestion.run(market, SOURCE, "funding", clock) as cycle:
+            cycle.through_t = 60_000
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        failing()
     with market.read() as connection:
         row = connection.execute("SELECT status, error FROM ingestion_runs").fetchone()
         assert ingestion.through(connection, SOURCE, "funding") is None
