@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from clash_pipeline.clock import Clock, SystemClock
-from clash_pipeline.settings import Settings, load
+from clash_pipeline.settings import Settings, load, usable_home
 from clash_pipeline.storage.files import migrate_all, open_clash, open_market
 from clash_pipeline.storage.sqlite import Database
 
@@ -97,7 +97,8 @@ def build(settings: Settings | None = None, *, migrate: bool = False) -> Service
     """
     chosen = settings or load()
     if migrate:
-        migrate_all(chosen)
+        with usable_home(chosen):
+            migrate_all(chosen)
     return Services(chosen, clock_from(chosen))
 
 

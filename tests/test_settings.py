@@ -2,7 +2,7 @@
 
 import pytest
 
-from clash_pipeline.settings import Settings, SettingsError, load
+from clash_pipeline.settings import Settings, SettingsError, load, usable_home
 
 
 def test_defaults_need_nothing():
@@ -17,7 +17,11 @@ def test_defaults_need_nothing():
         ({"CLASH_STORE": "ftp"}, ["CLASH_STORE", "file"]),
         ({"CLASH_EXECUTION_VENUE": "live"}, ["CLASH_EXECUTION_VENUE", "paper"]),
         ({"CLASH_HYPERLIQUID_URL": "not an address"}, ["CLASH_HYPERLIQUID_URL"]),
-        ({"CLASH_STORE": "s3", "CLASH_STORE_ACCESS_KEY_ID": "k"}, ["store_secret_access_key", "needed together"]),
+        ({"CLASH_STORE": "s3", "CLASH_STORE_ACCESS_KEY_ID": "k"}, ["CLASH_STORE_SECRET_ACCESS_KEY", "needed together"]),
+        ({"CLASH_HYPERLIQUID_WS_URL": "foo"}, ["CLASH_HYPERLIQUID_WS_URL", "ws://", "'foo'"]),
+        ({"CLASH_HYPERLIQUID_WS_URL": "https://venue/ws"}, ["CLASH_HYPERLIQUID_WS_URL", "wss://"]),
+        ({"CLASH_HYPERLIQUID_WS_URL": "ws://"}, ["CLASH_HYPERLIQUID_WS_URL", "HOST"]),
+        ({"CLASH_HOME": "~no-such-user-here/x"}, ["CLASH_HOME", "without a home folder"]),
     ],
 )
 def test_a_wrong_environment_is_refused_by_name_and_limit(environment, words):
@@ -25,6 +29,18 @@ def test_a_wrong_environment_is_refused_by_name_and_limit(environment, words):
         load(environment)
     for word in words:
         assert word in str(refused.value)
+    assert "Value error" not in str(refused.value)
+
+
+def test_a_websocket_address_stays_the_text_that_was_given():
+    assert load({"CLASH_HYPERLIQUID_WS_URL": "ws://127.0.0.1:9/ws"}).hyperliquid_ws_url == "ws://127.0.0.1:9/ws"
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    for home, reason in ((tmp_path / "file", "not a folder"), (tmp_path / "file" / "below", "Not a directory")):
+        with pytest.raises(SettingsError, match=f"CLASH_HOME {home}: .*{reason}"), usable_home(Settings(home=home)):
+            pass
 
 
 def test_every_problem_is_named_at_once():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clash_pipeline.cli.output import Exit, fail, one_line_errors, print_json, table
+from clash_pipeline.cli.output import Exit, fail, log_to_stderr, one_line_errors, print_json, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,9 +61,10 @@ def verify(only_table: TableOption = None, day: DayOption = None, as_json: JsonO
     from clash_pipeline.archive.partitions import verify_day
     from clash_pipeline.archive.stores import StoreCorrupt, StoreMissing
 
+    log_to_stderr(warnings_only=True)  # the tries before a store is given up are not part of the answer
     built, results = services.build(), []
     with _progress("reading back") as advance:
-        for one in _partitions(only_table, day):
+        for one in _wanted(only_table, day):
             problem = None
             try:
                 verify_day(built.market, built.store, one.table_name, one.day, built.clock.now_ms())
@@ -107,7 +108,7 @@ def query(
     last: LastOption = None,
     sql: Annotated[str | None, typer.Option("--sql", help="A statement over the relation `archive`.")] = None,
     symbol: Annotated[str | None, typer.Option("--symbol", help="Only this symbol.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many rows.")] = SHOWN_ROWS,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000_000, help="At most so many rows.")] = SHOWN_ROWS,
     as_json: JsonOption = False,
 ) -> None:
     """Read archived days in place, without restoring them; prices are text, so cast them to count with them."""
@@ -178,6 +179,14 @@ def _partitions(only_table: str | None, day: str | None) -> "list[Partition]":
 
     at = _days(day, None)[0] if day else None
     return bookkeeping.partitions(services.build().market, _known(only_table) if only_table else None, at)
+
+
+def _wanted(only_table: str | None, day: str | None) -> "list[Partition]":
+    """The days a person named, at least one of them; an archive that is still empty is no mistake."""
+    found = _partitions(only_table, day)
+    if not found and (only_table or day):
+        fail("no archived day" + (f" {day}" if day else "") + (f" of {only_table}" if only_table else ""))
+    return found
 
 
 def _read(table_name: str, days: "Sequence[int]", symbol: str | None) -> "pl.DataFrame":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from clash_pipeline.cli.ids import CloneId
 from clash_pipeline.cli.output import fail, one_line_errors, print_json, table
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Clones: who trades, by which graph.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-CloneId = Annotated[int, typer.Argument(help="Id of the clone.")]
 EngineOption = Annotated[
     Literal["hold", "rules"] | None, typer.Option(help="Who decides; the setting CLASH_ENGINE without it.")
 ]

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import SecretStr
 
-from clash_pipeline.settings import PREFIX, Settings
+from clash_pipeline.settings import PREFIX, Settings, usable_home
 
 MODULE = "clash_pipeline.definitions"
 MODULE_VARIABLE = "DAGSTER_MODULE_NAME"
@@ -89,9 +89,8 @@ def environment(settings: Settings) -> dict[str, str]:
 def write_dagster_home(settings: Settings) -> Path:
     """Make Dagster's home ready, alone: two first starts at once would corrupt it for good. Cheap when it is ready."""
     home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
     stamp = home / ".initialised"
-    with _alone(home):
+    with usable_home(settings), _alone(home):
         _replace(home / "dagster.yaml", _instance_yaml(settings))
         if not stamp.exists() or stamp.read_text() != version("dagster"):
             _initialise(home)
@@ -180,6 +179,7 @@ def _changed(settings: Settings) -> dict[str, object]:
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
+    home.mkdir(exist_ok=True)
     with (home / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clash_pipeline.cli.ids import OneAccount, OneClone, RunId
 from clash_pipeline.cli.output import Exit, fail, one_line_errors, print_json, table
 
 if TYPE_CHECKING:
@@ -13,14 +14,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Decision runs: prepare, decide, apply.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-CloneOption = Annotated[int | None, typer.Option("--clone-id", help="Only this clone; every trading clone without it.")]
 
 
 @app.command("run-once")
 @one_line_errors
 def run_once(
-    clone_id: CloneOption = None,
-    account_id: Annotated[int | None, typer.Option("--account-id", help="Only this account.")] = None,
+    clone_id: OneClone = None,
+    account_id: OneAccount = None,
     force: Annotated[
         bool, typer.Option("--force", help="Ignore the cadence; never entitlement or account state.")
     ] = False,
@@ -44,7 +44,7 @@ def run_once(
 @app.command("list")
 @one_line_errors
 def list_runs(
-    clone_id: CloneOption = None,
+    clone_id: OneClone = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many, newest first.")] = 20,
     json: AsJson = False,
 ) -> None:
@@ -70,7 +70,7 @@ def list_runs(
 
 @app.command()
 @one_line_errors
-def show(run_id: Annotated[int, typer.Argument(help="Id of the run.")], json: AsJson = False) -> None:
+def show(run_id: RunId, json: AsJson = False) -> None:
     """One run: what it read, what it answered, what the gates said, what happened."""
     from clash_pipeline.decisions import views
     from clash_pipeline.decisions.views import RunUnknown

@@ -34,11 +34,13 @@ def env(
 
 def migrate() -> None:
     """Create the databases, or bring them to the schema of this code."""
-    from clash_pipeline.settings import load
+    from clash_pipeline.settings import load, usable_home
     from clash_pipeline.storage.files import migrate_all
 
     settings = load()
-    for file, applied in migrate_all(settings).items():
+    with usable_home(settings):
+        migrated = migrate_all(settings)
+    for file, applied in migrated.items():
         typer.echo(f"{file}.db: {', '.join(applied) if applied else 'up to date'}")
     typer.echo(f"in {settings.home}")
 

@@ -27,8 +27,6 @@ def ingest() -> None:
         asyncio.run(_ingest(services))
     except LeaseLost as error:
         fail(f"another ingester is at work: {error}", Exit.UNAVAILABLE)
-    except ConnectionError as error:  # a replayed venue whose clock is gone; a real one is waited for
-        fail(str(error), Exit.UNAVAILABLE)
     finally:
         services.close()
     typer.echo("ingester stopped")

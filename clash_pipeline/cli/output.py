@@ -67,9 +67,19 @@ def sparkline(values: Sequence[float], width: int = 60) -> str:
     return "".join(BARS[int((value - low) / span * (len(BARS) - 1))] for value in picked)
 
 
-def log_to_stderr() -> None:
+def log_to_stderr(*, warnings_only: bool = False) -> None:
     """Keep standard output for the answer alone, so that `--json` stays JSON whatever is logged."""
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    others = [step for step in structlog.get_config()["processors"] if step is not _warnings_only]
+    structlog.configure(
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        processors=[_warnings_only, *others] if warnings_only else others,
+    )
+
+
+def _warnings_only(_: Any, method: str, event: Any) -> Any:
+    if method in {"debug", "info"}:
+        raise structlog.DropEvent
+    return event
 
 
 def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
@@ -80,6 +90,7 @@ def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
         from clash_pipeline.archive.readiness import PartitionRefused
         from clash_pipeline.archive.stores import StoreError, StoreUnavailable
         from clash_pipeline.market.http import VenueError
+        from clash_pipeline.replay.controls import VenueGone
         from clash_pipeline.settings import SettingsError
         from clash_pipeline.storage.errors import StorageBusy, StorageError, StorageFull
         from clash_pipeline.units import UnitError
@@ -89,7 +100,7 @@ def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:
             return command(*args, **kwargs)
         except SettingsError as error:
             fail(str(error), Exit.CONFIGURATION)
-        except (StorageBusy, StorageFull, VenueError, StoreUnavailable) as error:
+        except (StorageBusy, StorageFull, VenueError, VenueGone, StoreUnavailable) as error:
             fail(str(error), Exit.UNAVAILABLE)
         except (StorageError, StoreError) as error:
             fail(str(error), Exit.CONFIGURATION)

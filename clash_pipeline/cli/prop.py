@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clash_pipeline.cli.ids import AccountId, MarkedAccount, OneAccount
 from clash_pipeline.cli.output import fail, one_line_errors, print_json, sparkline, table
 
 if TYPE_CHECKING:
     from clash_pipeline.services import Services
 
 app = typer.Typer(help="Prop accounts: state, positions, fills, ledger.", no_args_is_help=True)
-AccountId = Annotated[int, typer.Argument(help="Id of the prop account.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with the act.")]
-OneAccount = Annotated[int | None, typer.Option("--account-id", help="Only this account; without it, all of them.")]
 
 
 @app.command()
@@ -52,9 +51,7 @@ def accounts(json: AsJson = False) -> None:
 
 @app.command()
 @one_line_errors
-def mark(
-    account_id: Annotated[int | None, typer.Argument(help="One account; all open ones without it.")] = None,
-) -> None:
+def mark(account_id: MarkedAccount = None) -> None:
     """Mark open positions to market and write the snapshot of this minute."""
     from clash_pipeline.prop import accounts as stored
     from clash_pipeline.prop.marks import mark as mark_account

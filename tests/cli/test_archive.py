@@ -124,6 +124,27 @@ def test_run_retains_what_is_due_and_reports_a_store_that_is_down(  # type: igno
     assert [(one["outcome"], one["rows"]) for one in json.loads(done.stdout)] == [("pruned", 5)]
 
 
+def test_verify_that_found_nothing_of_what_was_named_is_a_mistake(run) -> None:  # type: ignore[no-untyped-def]
+    for words, said in (
+        (("--day", "2020-01-01"), "no archived day 2020-01-01"),
+        (("--day", "2020-01-01", "--table", CANDLES), f"no archived day 2020-01-01 of {CANDLES}"),
+        (("--table", "defillama_capital_base"), "no archived day of defillama_capital_base"),
+    ):
+        done = run("verify", *words)
+        assert (done.exit_code, done.stderr) == (2, f"clash: {said}\n")
+
+
+def test_verify_with_a_store_that_is_down_is_one_line(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("CLASH_STORE", "s3")
+    monkeypatch.setenv("CLASH_STORE_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("CLASH_STORE_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("CLASH_STORE_SECRET_ACCESS_KEY", "b")
+    monkeypatch.setattr("clash_pipeline.archive.s3_store.FIRST_PAUSE_SEC", 0.001)
+    done = run("verify")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (4, 1)
+    assert "127.0.0.1:9" in done.stderr
+
+
 def test_a_store_that_is_down_is_said_in_one_line(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setenv("CLASH_STORE", "s3")
     monkeypatch.setenv("CLASH_STORE_ENDPOINT_URL", "http://127.0.0.1:9")

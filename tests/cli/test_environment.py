@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from clash_pipeline.cli.main import app
+from clash_pipeline.cli.main import app, main
 from clash_pipeline.cli.up import child_environment
 from clash_pipeline.services import build
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.heartbeats import beat
 
 ROOT = Path(__file__).resolve().parents[2]
+HUGE = "99999999999999999999"
 
 
 def run(*words: str, home: Path, **more: str):
@@ -76,6 +77,68 @@ def test_without_a_database_one_line_says_what_to_do(tmp_path, words, code, line
     )
     assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
     assert line in done.stderr
+
+
+NOBODY = "http://127.0.0.1:9/clock"
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "code", "line"),
+    [
+        (["env"], {"CLASH_HOME": "/proc/x"}, 3, "CLASH_HOME /proc/x: "),
+        (["migrate"], {"CLASH_HOME": "/proc/x"}, 3, "CLASH_HOME /proc/x: "),
+        (["env"], {"CLASH_HOME": "{file}"}, 3, "is not a folder"),
+        (["migrate"], {"CLASH_HOME": "{file}"}, 3, "is not a folder"),
+        (["ingest"], {"CLASH_HOME": "{file}"}, 3, "is not a folder"),
+        (["dagster", "job", "list"], {"CLASH_HOME": "{file}"}, 3, "is not a folder"),
+        (["migrate"], {"CLASH_HOME": "{file}/below"}, 3, "Not a directory"),
+        (["ingestion", "status"], {"CLASH_VENUE_CLOCK_URL": NOBODY}, 4, "does not answer"),
+        (["decisions", "run-once"], {"CLASH_VENUE_CLOCK_URL": NOBODY}, 4, "does not answer"),
+        (["ingest"], {"CLASH_VENUE_CLOCK_URL": NOBODY}, 4, "does not answer"),
+        (["env"], {"CLASH_HYPERLIQUID_WS_URL": "foo"}, 3, "CLASH_HYPERLIQUID_WS_URL: must be ws://HOST"),
+    ],
+)
+def test_what_is_wrong_around_the_command_is_one_line(
+    settings, tmp_path, monkeypatch, capsys, words, given, code, line
+):
+    file = tmp_path / "file"
+    file.touch()
+    for key, value in {"CLASH_HOME": str(settings.home), **given}.items():
+        monkeypatch.setenv(key, value.format(file=file))
+    assert through_main(monkeypatch, *words) == code
+    said = [said for said in capsys.readouterr().err.splitlines() if said.startswith("clash: ")]
+    assert len(said) == 1
+    assert line in said[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["prop", "account", HUGE], ["prop", "mark", HUGE], ["prop", "pause", HUGE, "--reason", "x"],
+        ["prop", "halt", "--reason", "x", "--account-id", HUGE], ["prop", "release", "--account-id", HUGE],
+        ["decisions", "show", HUGE], ["decisions", "list", "--clone-id", HUGE],
+        ["decisions", "run-once", "--clone-id", HUGE], ["decisions", "run-once", "--account-id", HUGE],
+        ["clones", "show", HUGE], ["clones", "trading", HUGE, "on"], ["prop", "account", "0"],
+    ],
+)  # fmt: skip
+def test_an_id_that_no_row_can_have_is_a_usage_error(settings, monkeypatch, capsys, words):
+    monkeypatch.setenv("CLASH_HOME", str(settings.home))
+    assert through_main(monkeypatch, *words) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_largest_id_is_looked_for(settings, monkeypatch, capsys):
+    monkeypatch.setenv("CLASH_HOME", str(settings.home))
+    assert through_main(monkeypatch, "prop", "account", str(2**63 - 1)) == 2
+    assert capsys.readouterr().err == f"clash: there is no prop account {2**63 - 1}\n"
+
+
+def through_main(monkeypatch, *words):
+    """The exit code of the whole command in this process; what is no error of a person comes through."""
+    monkeypatch.setattr(sys, "argv", ["clash", *words])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return stopped.value.code
 
 
 def test_a_wrong_setting_is_one_line_naming_it(tmp_path):
