@@ -32,6 +32,7 @@ from clash_pipeline.storage.errors import LeaseLost
 from clash_pipeline.storage.files import migrate_all, open_clash, open_market
 from clash_pipeline.storage.sqlite import Database
 from tests.fakes.ingesting import Ingesting, ingesting, settings_for
+from tests.market.hyperliquid.test_stream import replay_with_skew
 
 START = 1_753_228_500_000
 """2025-07-22T23:55Z: the first midnight comes after a few minutes."""
@@ -270,6 +271,19 @@ def test_a_clock_that_is_off_is_reported_when_it_goes_and_when_it_comes_back(
             ("failed", "our clock is 2.0 s behind the venue's, the limit is 2 s"),
             ("ok", None),
         ]
+
+
+@pytest.mark.parametrize(("off_ms", "side"), [(2_500, "ahead of"), (-2_500, "behind")])
+def test_frames_alone_raise_the_alert_on_either_side(
+    settings: Settings, clash: Database, market: Database, clock: SettableClock, off_ms: int, side: str
+) -> None:
+    """D7 from the frame to the row."""
+    ingester = Ingester(settings, clash, market, clock, clock, NoSnapshots(), [])
+    ingester.stream.skew = replay_with_skew(off_ms)[0].skew
+    ingester.watch_clock()
+    with market.read() as connection:
+        (error,) = connection.execute("SELECT error FROM ingestion_runs WHERE channel = 'clock'").fetchone()
+    assert error == f"our clock is 2.5 s {side} the venue's, the limit is 2 s"
 
 
 class NoSnapshots:

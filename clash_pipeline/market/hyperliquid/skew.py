@@ -3,6 +3,9 @@
 A frame of minute `t` says that the venue's time lies in `[t, t + 60 s]`, a little later for one that was under way. As
 long as our own clock agrees with that, nothing is learnt; when several coins contradict it and none agrees in between,
 the estimate moves just far enough. Single odd frames move nothing.
+
+First frames of a minute are a sharp lower bound, last frames a blunt upper one. So a clock found ahead by the last
+frames of a minute is measured by the first frames of the next: else being late would hide a part of being off.
 """
 
 from clash_pipeline.clock import MINUTE_MS
@@ -20,11 +23,14 @@ class SkewEstimate:
         self._coins = 1
         self._ahead: list[tuple[str, int]] = []
         self._behind: list[tuple[str, int]] = []
+        self._first: list[tuple[str, int]] = []
+        self._late_t: int | None = None
+        """The minute whose last frames moved the estimate, until a later one has measured it."""
 
     @property
     def is_disputed(self) -> bool:
-        """Whether some coins contradict the estimate at present."""
-        return bool(self._ahead or self._behind)
+        """Whether some coins contradict the estimate at present, or it is yet to be measured."""
+        return bool(self._ahead or self._behind) or self._late_t is not None
 
     def expect(self, symbols: int) -> None:
         """With few coins, fewer different ones have to do."""
@@ -34,18 +40,26 @@ class SkewEstimate:
         """Take the open time of a frame."""
         at_least = t - received_ms
         at_most = at_least + MINUTE_MS + LATE_MS
-        if at_least <= self.ms <= at_most:
-            if self._ahead or self._behind:
-                self._ahead.clear()
-                self._behind.clear()
-        elif at_least > self.ms:
+        if at_least > self.ms:
             self._ahead.append((symbol, at_least))
             if self._is_agreed(self._ahead):
                 self._move(min(bound for _, bound in self._ahead))
-        else:
+        elif at_most < self.ms:
             self._behind.append((symbol, at_most))
             if self._is_agreed(self._behind):
                 self._move(max(bound for _, bound in self._behind))
+                self._late_t = t
+        else:
+            self._ahead.clear()
+            self._behind.clear()
+            if self._late_t is not None and t > self._late_t:
+                self._measure(symbol, at_least)
+
+    def _measure(self, symbol: str, at_least: int) -> None:
+        """Let the first frames of a minute say how far ahead our clock is, as far as the last ones left it open."""
+        self._first.append((symbol, at_least))
+        if self._is_agreed(self._first):
+            self._move(max(self.ms - 2 * LATE_MS, *(bound for _, bound in self._first)))
 
     def _is_agreed(self, testimony: list[tuple[str, int]]) -> bool:
         return len(testimony) >= WITNESSES and len({symbol for symbol, _ in testimony}) >= self._coins
@@ -54,3 +68,5 @@ class SkewEstimate:
         self.ms = ms
         self._ahead.clear()
         self._behind.clear()
+        self._first.clear()
+        self._late_t = None

@@ -6,6 +6,7 @@ import pytest
 
 from clash_pipeline.clock import MINUTE_MS
 from clash_pipeline.market.candles import Candle
+from clash_pipeline.market.hyperliquid.skew import SkewEstimate
 from clash_pipeline.market.hyperliquid.stream import CandleStream, Gap, Output, StreamPolicy
 from clash_pipeline.units import Grid
 from tests.fakes.candle_truth import frame
@@ -404,9 +405,15 @@ def test_no_more_than_a_thousand_subscriptions() -> None:
 # clocks (D7)
 
 
-def replay_with_skew(ours_less_venues_ms: int, seconds: int = 150) -> tuple[CandleStream, int | None]:
+ALERT_MS = 2_000
+
+
+def replay_with_skew(
+    ours_less_venues_ms: int, seconds: int = 150, *, late_ms: int = 0, estimate: SkewEstimate | None = None
+) -> tuple[CandleStream, int | None]:
     """Three lively coins over a clock that is off; also when it was first seen to be off by more than 2 s."""
     stream = CandleStream()
+    stream.skew = estimate or stream.skew
     stream.follow(dict.fromkeys(("BTC", "ETH", "SOL"), BTC), T + ours_less_venues_ms)
     stream.opened(T + ours_less_venues_ms)
     acknowledged(stream, T + ours_less_venues_ms, *stream.symbols)
@@ -414,25 +421,67 @@ def replay_with_skew(ours_less_venues_ms: int, seconds: int = 150) -> tuple[Cand
     start = T + 10_000
     for venue_ms in range(start, start + seconds * 1_000, 500):
         t, n = venue_ms - venue_ms % M, venue_ms % M // 500 + 1
+        received_ms = venue_ms + ours_less_venues_ms + late_ms
         for symbol in stream.symbols:
-            stream.receive(frame(candle(t, n=n, symbol=symbol)), venue_ms + ours_less_venues_ms)
-        stream.tick(venue_ms + ours_less_venues_ms)
-        if seen_after is None and abs(stream.skew.ms) > 2_000:
+            stream.receive(frame(candle(t, n=n, symbol=symbol)), received_ms)
+        stream.tick(received_ms)
+        if seen_after is None and abs(stream.skew.ms) > ALERT_MS:
             seen_after = venue_ms - start
     return stream, seen_after
 
 
-@pytest.mark.parametrize("off_ms", [30_000, -30_000, 5_000, -5_000])
-def test_a_clock_that_is_off_is_noticed_within_a_minute_and_minutes_close_by_venue_time(off_ms: int) -> None:
-    stream, seen_after = replay_with_skew(off_ms)
+def assert_noticed(off_ms: int, *, late_ms: int = 0, estimate: SkewEstimate | None = None) -> None:
+    """D7: seen within 60 s, on either side, and minutes closed by venue time."""
+    stream, seen_after = replay_with_skew(off_ms, late_ms=late_ms, estimate=estimate)
     assert seen_after is not None
     assert seen_after <= 60_000
-    assert abs(stream.skew.ms + off_ms) <= 1_500
+    assert abs(stream.skew.ms + off_ms) <= 500 + late_ms
     minutes = stream.drain().minutes
     assert {m.candle.n for m in minutes if m.candle.t == T + M} == {120}, "whole minutes, not cut by our clock"
 
 
-@pytest.mark.parametrize("off_ms", [0, 300, -800])
-def test_a_clock_that_is_right_or_nearly_so_raises_no_alarm(off_ms: int) -> None:
-    """Negative control of D7."""
-    assert replay_with_skew(off_ms)[1] is None
+OFF_MS = [2_500, 3_500, 4_000, 5_000, 30_000]
+
+
+@pytest.mark.parametrize("late_ms", [0, 300])
+@pytest.mark.parametrize("off_ms", [off * side for off in OFF_MS for side in (1, -1)])
+def test_a_clock_that_is_off_is_noticed_within_a_minute_and_minutes_close_by_venue_time(
+    off_ms: int, late_ms: int
+) -> None:
+    """Ours ahead looks like a late link, ours behind like a quick one: a little lateness must not hide either."""
+    assert_noticed(off_ms, late_ms=late_ms)
+
+
+@pytest.mark.parametrize("off_ms", [2_100, -2_100])
+def test_on_a_quick_link_a_tenth_of_a_second_over_the_limit_is_enough(off_ms: int) -> None:
+    assert_noticed(off_ms)
+
+
+@pytest.mark.parametrize("late_ms", [0, 300, 900])
+@pytest.mark.parametrize("off_ms", [0, 300, 1_000, -800, -1_000])
+def test_a_clock_that_is_right_or_nearly_so_raises_no_alarm(off_ms: int, late_ms: int) -> None:
+    assert replay_with_skew(off_ms, late_ms=late_ms)[1] is None
+
+
+@pytest.mark.parametrize("off_ms", [2_500, -2_500, 5_000, -5_000, 30_000, -30_000])
+def test_the_check_of_clocks_notices_an_estimate_that_is_blind(off_ms: int) -> None:
+    """Negative control of D7: one that ignores the times of the venue."""
+
+    class Blind(SkewEstimate):
+        def observe(self, symbol: str, t: int, received_ms: int) -> None:
+            pass
+
+    with pytest.raises(AssertionError):
+        assert_noticed(off_ms, estimate=Blind())
+
+
+def test_after_a_stall_of_a_right_clock_the_next_minute_takes_the_alarm_back() -> None:
+    """Late frames of one minute look like a clock that is ahead; the first frames of the next know better."""
+    estimate = SkewEstimate()
+    estimate.expect(3)
+    for symbol in ("BTC", "ETH", "SOL"):
+        estimate.observe(symbol, T, T + M + 9_000)
+    assert (estimate.ms, estimate.is_disputed) == (-8_000, True)
+    for symbol in ("BTC", "ETH", "SOL"):
+        estimate.observe(symbol, T + 2 * M, T + 2 * M + 100)
+    assert (estimate.ms, estimate.is_disputed) == (-100, False)
