@@ -54,6 +54,12 @@ class RecordedMarket:
                 entry.pop("isDelisted", None)
         self.assets = tuple(self._assets())
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """From the first recorded minute to the end of the last, half-open."""
+        kept = self._minutes.values()
+        return min(minutes.t0 for minutes in kept), max(minutes.end_t for minutes in kept)
+
     def meta(self) -> dict[str, Any]:
         """The recorded `meta`, with the delistings after the replayed days taken back."""
         return self._meta  # type: ignore[no-any-return]

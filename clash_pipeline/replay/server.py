@@ -17,7 +17,7 @@ from clash_pipeline.clock import hour_of
 from clash_pipeline.replay import gamma, info
 from clash_pipeline.replay.clob import HISTORY_INTERVALS, Clob
 from clash_pipeline.replay.defillama import OVERVIEWS, DefiLlama
-from clash_pipeline.replay.faults import UnknownFault
+from clash_pipeline.replay.faults import FaultBook, UnknownFault
 from clash_pipeline.replay.gamma import BadQuery, Gamma
 from clash_pipeline.replay.questions import Questions
 from clash_pipeline.replay.recorded_answers import RecordedAnswers
@@ -30,6 +30,13 @@ TICK_SEC = 0.02
 FAR_FUTURE_MS = 253_402_300_800_000
 BOT_AGENTS = ("python", "curl", "go-http")
 """Callers that DefiLlama's front refuses."""
+
+
+class FaultChange(msgspec.Struct, forbid_unknown_fields=True):
+    """What `POST /faults` takes: faults to add, after all others were cleared or beside them."""
+
+    faults: str = ""
+    clear: bool = False
 
 
 def application(
@@ -88,13 +95,16 @@ def _control(venue: Venue, speed: float | None) -> list[BaseRoute]:
         return json_response(venue.faults.listed())
 
     async def change_faults(request: Request) -> Response:
-        asked = await _body(request)
-        if asked.get("clear") is True:
-            venue.faults.clear()
         try:
-            venue.faults.add(str(asked.get("faults", "")), venue.now_ms)
+            change = msgspec.json.decode(await request.body(), type=FaultChange)
+            FaultBook().add(change.faults, venue.now_ms)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return json_response({"error": f'the body must be {{"faults": "KIND...", "clear": true}}: {error}'}, 422)
         except UnknownFault as error:
             return json_response({"error": str(error)}, 422)
+        if change.clear:
+            venue.faults.clear()
+        venue.faults.add(change.faults, venue.now_ms)
         venue.strike_due_faults()
         return json_response(venue.faults.listed())
 

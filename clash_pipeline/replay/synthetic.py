@@ -16,6 +16,10 @@ from clash_pipeline.replay.truth import Asset, Floats, Minutes, joined, least_tr
 
 DEFAULT_START_MS = 1_753_228_800_000
 """2025-07-23T00:00:00Z, inside the days of the recordings."""
+EARLIEST_START_MS = 1_577_836_800_000
+"""2020-01-01T00:00:00Z."""
+LATEST_START_MS = 4_102_444_800_000
+"""2100-01-01T00:00:00Z."""
 HISTORY_DAYS = 30
 DAY_MINUTES = 1_440
 BLOCKS_KEPT = 2_048
@@ -42,6 +46,11 @@ class SyntheticMarket:
             for asset in self._listed.values()
         )
         self._blocks: dict[tuple[str, int], Minutes] = {}
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Where a start may lie, half-open: any day can be computed, but nobody listed anything in other centuries."""
+        return EARLIEST_START_MS, LATEST_START_MS
 
     def meta(self) -> dict[str, Any]:
         """The answer of `meta`."""

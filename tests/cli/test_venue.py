@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from itertools import takewhile
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -27,6 +28,9 @@ def test_the_exports_can_be_printed_alone() -> None:
     [
         (["--faults", "melt@1h"], "there is no fault 'melt'"),
         (["--start", "tomorrow"], "'tomorrow' is not a time"),
+        (["--start", "1960-01-01"], "start 1960-01-01 lies outside the data: 2020-01-01T00:00:00Z to"),
+        (["--start", "2100-01-01"], "before 2100-01-01T00:00:00Z"),
+        (["--start", "999999999999999"], "start 999999999999999 lies outside"),
         (["--recordings", "nowhere"], "is missing"),
         (["--recordings", ".", "--synthetic", "7"], "exclude each other"),
     ],
@@ -36,6 +40,15 @@ def test_what_cannot_be_opened_is_one_line(arguments: list[str], message: str) -
     assert shown.exit_code == 2
     assert message in shown.output
     assert len(shown.output.strip().splitlines()) == 1
+
+
+@pytest.mark.recordings
+@pytest.mark.parametrize("start", ["2030-01-01", "2025-07-20T18:26Z", "2025-07-26T05:54Z"])
+def test_recordings_are_not_started_outside_their_days(recordings: Path, start: str) -> None:
+    shown = CliRunner().invoke(app, ["--recordings", str(recordings), "--start", start, "--port", "0"])
+    assert shown.exit_code == 2
+    said = f"start {start} lies outside the data: 2025-07-20T18:27:00Z to before 2025-07-26T05:54:00Z"
+    assert shown.output == f"clash: {said}\n"
 
 
 def test_a_taken_port_is_named() -> None:

@@ -279,6 +279,30 @@ def test_slow_huge_and_partial_answers(served: VenueControls) -> None:
         assert len(half) == len(client.get("/llama/v2/chains").json()) // 2
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"fault": "drop@1h"}', "unknown field `fault`"),
+        (b'{"faults": "drop@1h", "now": true}', "unknown field `now`"),
+        (b'{"faults": ["drop@1h"]}', "Expected `str`"),
+        (b'{"clear": "yes"}', "Expected `bool`"),
+        (b'["drop@1h"]', "Expected `object`"),
+        (b"drop@1h", "malformed"),
+        (b"\xff\xfe", "the body must be"),
+        (b"", "the body must be"),
+        (b'{"clear": true, "faults": "melt"}', "there is no fault 'melt'"),
+    ],
+)
+def test_a_change_of_faults_that_is_not_understood_changes_nothing(
+    served: VenueControls, body: bytes, said: str
+) -> None:
+    served.add_faults("drop@2h")
+    answer = httpx.post(f"{served.base_url}/faults", content=body)
+    assert answer.status_code == 422
+    assert said in answer.json()["error"]
+    assert [fault["fault"] for fault in served.ask("GET", "/faults")] == ["drop@2h"]
+
+
 def test_faults_can_be_seen_and_cleared(served: VenueControls) -> None:
     (fault,) = served.add_faults("drop@1h")
     assert (fault["fault"], fault["fromMs"], fault["hits"]) == ("drop@1h", served.now_ms() + HOUR_MS, 0)
