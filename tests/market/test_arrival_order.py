@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from clash_pipeline.clock import MINUTE_MS, SettableClock
-from clash_pipeline.market import gaps
-from clash_pipeline.market.candles import Candle
+from clash_pipeline.market import candles, gaps
+from clash_pipeline.market.candles import Candle, Written
 from clash_pipeline.market.derivation import Derivation, Stale
 from clash_pipeline.market.hyperliquid.arrivals import Arrivals, ArrivalWriter
 from clash_pipeline.market.hyperliquid.coin import ClosedMinute
@@ -15,6 +15,7 @@ from clash_pipeline.market.repair import settle
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.files import open_market
 from clash_pipeline.storage.leases import acquire
+from clash_pipeline.storage.sqlite import Connection
 from tests.fakes.candle_truth import CandleTruth
 
 EVENING = 1_753_138_800_000
@@ -151,6 +152,25 @@ def test_the_order_check_notices_a_missing_backfill(settings: Settings) -> None:
     truth = CandleTruth(6, symbols=4, start_t=EVENING, minutes=ARRIVING_MINUTES)
     states = play(settings, truth, {"whole": EVENTS, "cut": EVENTS[:3]})
     assert states["cut"] != states["whole"]
+
+
+def test_the_order_check_notices_a_store_whose_last_writer_wins(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control of D6: every event arrives, and a running state that comes late undoes the final row."""
+
+    def replace(
+        connection: Connection, rows: Sequence[Candle], *, interval: str = "1m", origin: str, final: bool, known_at: int
+    ) -> Written:
+        connection.executemany(
+            "INSERT OR REPLACE INTO hyperliquid_candles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(row.symbol, interval, *row[1:], origin, int(final), known_at) for row in rows],
+        )
+        return Written(len(rows), 0, 0, (), ())
+
+    monkeypatch.setattr(candles, "store", replace)
+    with pytest.raises(AssertionError, match=r"\('(live|backfill|restart)'"):
+        assert_order_does_not_matter(settings, 12)
 
 
 @pytest.mark.soak

@@ -3,12 +3,12 @@
 import os
 import random
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 import pytest
 
-from clash_pipeline.clock import MINUTE_MS, SettableClock
+from clash_pipeline.clock import MINUTE_MS, SettableClock, minute_of
 from clash_pipeline.faults import arm
 from clash_pipeline.market import candles, gaps
 from clash_pipeline.market.candles import Candle, StoredCandle
@@ -19,7 +19,7 @@ from clash_pipeline.market.repair import Repairer
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.files import open_market
 from clash_pipeline.storage.leases import acquire
-from clash_pipeline.storage.sqlite import Database
+from clash_pipeline.storage.sqlite import Connection, Database
 from tests.fakes.candle_truth import CandleTruth
 from tests.fakes.faulty_link import FaultyLink
 
@@ -260,8 +260,8 @@ def _live(settings: Settings, seed: int, minutes: int, from_ms: int, fault: str,
     os.write(writing, b"end")
 
 
-def survive_kills(settings: Settings, seed: int, kills: int, minutes: int) -> int:
-    """Kill the ingester at random moments around its commits; returns how often it died."""
+def survive_kills(settings: Settings, seed: int, kills: int, minutes: int, *, down_minutes: int = 0) -> int:
+    """Kill the ingester at random moments around its commits, and leave it dead a while; returns how often it died."""
     chance = random.Random(f"kills {seed}")
     at, died = START, 0
     for _ in range(kills):
@@ -269,7 +269,7 @@ def survive_kills(settings: Settings, seed: int, kills: int, minutes: int) -> in
         killed_at = live_in_a_child(settings, seed, minutes, at, f"{place}@{chance.randint(1, 12)}:kill")
         if killed_at is None:
             break
-        at, died = killed_at, died + 1
+        at, died = killed_at + down_minutes * MINUTE_MS, died + 1
     assert live_in_a_child(settings, seed, minutes, at, "") is None
     return died
 
@@ -281,6 +281,33 @@ def test_ten_kills_leave_nothing_lost_doubled_or_changed(settings: Settings) -> 
     assert differences(market, CandleTruth(5, symbols=8, start_t=START, minutes=125), 45) == []
     assert "conflicts_with_final" not in refusals(market)
     market.close()
+
+
+def test_kills_with_a_quarter_of_an_hour_between_two_lives_leave_nothing_lost(settings: Settings) -> None:
+    assert differences_after_long_deaths(settings) == []
+
+
+def test_the_check_notices_lives_that_do_not_ask_what_they_missed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control of D2: what was in memory when a life ended stays lost."""
+
+    def nothing_missing(
+        connection: Connection, symbols: Iterable[str], *, now_ms: int
+    ) -> dict[str, tuple[int, str | None]]:
+        return {symbol: (minute_of(now_ms), None) for symbol in symbols}
+
+    monkeypatch.setattr(gaps, "enqueue_missing", nothing_missing)
+    assert differences_after_long_deaths(settings) != []
+
+
+def differences_after_long_deaths(settings: Settings) -> list[tuple[Candle, StoredCandle | None]]:
+    assert survive_kills(settings, 5, kills=3, minutes=60, down_minutes=15) == 3
+    market = open_market(settings)
+    try:
+        return differences(market, CandleTruth(5, symbols=8, start_t=START, minutes=140), 60)
+    finally:
+        market.close()
 
 
 @pytest.mark.soak
