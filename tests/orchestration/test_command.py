@@ -25,9 +25,11 @@ from clash_pipeline.cli.dagster import (
 from clash_pipeline.clock import SettableClock
 from clash_pipeline.settings import Settings, load
 from clash_pipeline.storage.files import open_clash, open_market
+from resources.services import ServicesResource
 from tests.fakes import market_rows
 from tests.fakes.world import RISING, World
 
+AGE_MS = 600_000
 ROOT = Path(__file__).resolve().parents[2]
 INHERITED = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/tmp"), "PYTHONWARNINGS": "default"}
 
@@ -41,14 +43,15 @@ def shell(command: str, settings: Settings, **more: str) -> subprocess.Completed
 
 @pytest.fixture
 def world(settings: Settings) -> World:
-    """A clone that wants to trade, now."""
+    """A clone that is ten minutes old, so that it is due, and wants to trade now."""
     made = World(
-        settings, SettableClock(time.time_ns() // 1_000_000), open_clash(settings), open_market(settings),
+        settings, SettableClock(time.time_ns() // 1_000_000 - AGE_MS), open_clash(settings), open_market(settings),
         store_from(settings),
     )  # fmt: skip
     market_rows.list_asset(made.market, "BTC", sz_decimals=3, max_leverage=40)
-    made.minute("BTC", "100", hist=0.5, hist_before=0.3, **RISING)
     made.clone("BTC")
+    made.clock.advance(AGE_MS)
+    made.minute("BTC", "100", hist=0.5, hist_before=0.3, **RISING)
     made.clash.close()
     made.market.close()
     return made
@@ -65,6 +68,45 @@ def test_dagster_job_execute_decide_clone_works_as_written(world: World, setting
         rows = connection.execute("SELECT state, effective FROM decision_runs").fetchall()
     assert [tuple(row) for row in rows] == [("completed", "open_long")]
     world.clash.close()
+
+
+def in_bash(command: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """What a person types at the root of the checkout, with the commands of this environment on the path."""
+    given = {
+        **INHERITED, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CLASH_HOME": str(home),
+    }  # fmt: skip
+    return subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=given, capture_output=True, text=True, timeout=120
+    )  # fmt: skip
+
+
+AS_WRITTEN = 'eval "$(clash env)"; dagster job execute -j decide_clone'
+
+
+def test_the_literal_lines_decide_for_the_one_trading_clone(world: World, settings: Settings) -> None:
+    done = in_bash(AS_WRITTEN, settings.home)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    assert "due: 1 runs of clones 1" in done.stderr
+    with world.clash.read() as connection:
+        states = [row["state"] for row in connection.execute("SELECT state FROM decision_runs")]
+    world.clash.close()
+    assert states == ["completed"]
+
+
+def test_without_databases_the_step_fails_with_the_one_sentence(tmp_path: Path) -> None:
+    done = in_bash(AS_WRITTEN, tmp_path)
+    assert done.returncode == 1
+    assert f"Failure: there is no {tmp_path}/clash.db; run `clash migrate`" in done.stderr
+    assert "StorageRefused:" not in done.stderr
+
+
+def test_a_refusal_is_a_failure_that_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLASH_HOME", str(tmp_path))
+    with dg.build_resources({"services": ServicesResource()}) as made:
+        for name in ("clash", "market"):
+            with pytest.raises(dg.Failure, match="run `clash migrate`") as refused:
+                getattr(made.services, name)
+            assert refused.value.allow_retries is False
 
 
 def test_definitions_validate_through_the_workspace_file_is_clean(settings: Settings) -> None:
