@@ -198,6 +198,9 @@ def _sorted(what: str, error: Exception) -> tuple[StoreError, bool]:
         return StoreUnavailable(f"{what}: {_line(error)}"), True
     if isinstance(error, ResponseParserError):
         return StoreUnavailable(f"{what}: an answer that is not S3's"), True
+    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
+        needed = "CLASH_STORE_ACCESS_KEY_ID and CLASH_STORE_SECRET_ACCESS_KEY"
+        return StoreRefused(f"{what}: no credentials; set {needed}, or what AWS's own chain looks for"), False
     if isinstance(error, boto.BotoCoreError):
         return StoreRefused(f"{what}: {_line(error)}"), False
     raise error

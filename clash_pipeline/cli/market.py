@@ -201,7 +201,10 @@ def defillama(
     with _memory() as connection:
         known = memory.subjects(connection, scope)
         if scope is None or subject is None:
-            views.list_subjects(known, as_json)
+            if known or as_json:
+                views.list_subjects(known, as_json)
+            else:
+                typer.echo(f"no {scope or 'macro'} subjects are known yet: clash ingest asks for them every hour")
             return
         if subject not in {found.subject for found in known}:
             _fail_unknown(f"{scope} {subject!r}", subject, [found.subject for found in known])

@@ -134,6 +134,22 @@ def test_verify_that_found_nothing_of_what_was_named_is_a_mistake(run) -> None: 
         assert (done.exit_code, done.stderr) == (2, f"clash: {said}\n")
 
 
+def test_a_store_without_credentials_names_the_settings(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("CLASH_STORE", "s3")
+    monkeypatch.setenv("CLASH_STORE_ENDPOINT_URL", "http://127.0.0.1:9")
+    for words in (("verify",), ("list", "--store"), ("query", CANDLES, "2025-07-21")):
+        done = run(*words)
+        assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1), done.stderr
+        assert "set CLASH_STORE_ACCESS_KEY_ID and CLASH_STORE_SECRET_ACCESS_KEY" in done.stderr
+
+
 def test_verify_with_a_store_that_is_down_is_one_line(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setenv("CLASH_STORE", "s3")
     monkeypatch.setenv("CLASH_STORE_ENDPOINT_URL", "http://127.0.0.1:9")

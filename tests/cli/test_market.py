@@ -218,6 +218,12 @@ def test_defillama_lists_its_subjects_and_shows_the_hours_of_one(market: Databas
     assert "capital flows: nothing known" in shown
 
 
+def test_without_a_subject_there_is_a_list_or_one_line() -> None:
+    result = clash("defillama", "chain")
+    assert (result.exit_code, len(result.output.splitlines())) == (0, 1)
+    assert "no chain subjects are known yet" in result.output
+
+
 def test_an_unknown_subject_is_one_line_that_helps(market: Database) -> None:
     macro_hours(market)
     result = clash("defillama", "chain", "solanna")
