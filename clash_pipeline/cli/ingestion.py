@@ -1,7 +1,7 @@
 """`clash ingestion`: how every channel is doing, for people, programs and monitors."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -27,7 +27,10 @@ def status(as_json: JsonOption = False) -> None:
     `age` counts from the last good cycle (of a stream: the last one with rows), `rows` are of the last cycle, `rows/h`
     of the last hour, `refused` are the messages rejected today. A channel is stale once its age passes the limit.
     """
-    channels = _health()
+    found = _health()
+    channels = found.channels
+    if found.unlisted:
+        typer.echo(found.unlisted_sentence, err=True)
     if as_json:
         print_json([{**asdict(channel), "name": channel.name} for channel in channels])
         return
@@ -39,27 +42,51 @@ def status(as_json: JsonOption = False) -> None:
 
 @app.command()
 @one_line_errors
-def check() -> None:
+def check(as_json: JsonOption = False) -> None:
     """Exit 0 when every channel is healthy; else name each bad one, with value and limit, and exit 1."""
     from clash_pipeline.market import health
 
-    channels = _health()
-    bad = health.bad(channels)
-    for channel in bad:
-        typer.echo(channel.sentence, err=True)
-    if bad:
+    found = _health()
+    bad = health.bad(found.channels)
+    is_healthy = not bad and not found.unlisted
+    if as_json:
+        shown = [{"name": channel.name, "status": channel.status, "problem": channel.sentence} for channel in bad]
+        print_json(
+            {"healthy": is_healthy, "channels": len(found.channels), "bad": shown, "unlisted_symbols": found.unlisted}
+        )
+    else:
+        problems = [channel.sentence for channel in bad] + ([found.unlisted_sentence] if found.unlisted else [])
+        for problem in problems:
+            typer.echo(problem, err=True)
+        if is_healthy:
+            typer.echo(f"{len(found.channels)} channels are healthy")
+    if not is_healthy:
         raise typer.Exit(Exit.UNHEALTHY)
-    typer.echo(f"{len(channels)} channels are healthy")
 
 
-def _health() -> "list[ChannelHealth]":
+class _Health(NamedTuple):
+    """Every channel, and the followed symbols that the registry does not list (none while it is empty)."""
+
+    channels: "list[ChannelHealth]"
+    unlisted: list[str]
+
+    @property
+    def unlisted_sentence(self) -> str:
+        """What to mend."""
+        return f"CLASH_SYMBOLS names {', '.join(self.unlisted)}: the registry lists no such symbol, so nothing comes in"
+
+
+def _health() -> _Health:
     from clash_pipeline import services
     from clash_pipeline.market import health
+    from clash_pipeline.market.hyperliquid import registry
 
     built = services.build()
     now_ms = built.clock.now_ms()
     with built.market.read() as connection:
-        return health.read(connection, built.settings, now_ms)
+        listed = {asset.symbol for asset in registry.assets(connection) if not asset.is_delisted}
+        unlisted = sorted((built.settings.followed_symbols or frozenset()) - listed) if listed else []
+        return _Health(health.read(connection, built.settings, now_ms), unlisted)
 
 
 def _row(channel: "ChannelHealth") -> tuple[object, ...]:

@@ -13,6 +13,7 @@ from clash_pipeline.market import ingestion
 from clash_pipeline.market.health import CHANNELS
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.sqlite import Database
+from tests.fakes import market_rows
 
 NOW = 1_753_100_000_000
 
@@ -92,3 +93,49 @@ def test_check_of_an_empty_memory_names_every_channel() -> None:
     result = clash("check")
     assert result.exit_code == 1
     assert len(result.output.splitlines()) == len(CHANNELS)
+
+
+def test_check_in_json_is_the_same_verdict(market: Database) -> None:
+    all_channels_work(market)
+    good = clash("check", "--json")
+    assert (good.exit_code, json.loads(good.stdout)) == (
+        0, {"healthy": True, "channels": len(CHANNELS), "bad": [], "unlisted_symbols": []},
+    )  # fmt: skip
+    one_fails(market)
+    bad = clash("check", "--json")
+    assert bad.exit_code == 1
+    shown = json.loads(bad.stdout)
+    assert shown["healthy"] is False
+    assert shown["bad"] == [
+        {"name": "hyperliquid.funding", "status": "failed", "problem": "hyperliquid.funding failed: X: 502"}
+    ]
+
+
+@pytest.fixture
+def following(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Settings that follow one listed symbol, one in wrong letters and one that nobody knows."""
+    chosen = settings.model_copy(update={"symbols": "BTC,NOPE,btc"})
+    built = services.Services(chosen, SettableClock(NOW))
+    monkeypatch.setattr(services, "build", lambda *_, **__: built)
+    yield
+    built.close()
+
+
+@pytest.mark.usefixtures("following")
+def test_followed_symbols_that_are_not_listed_are_named_and_unhealthy(market: Database) -> None:
+    all_channels_work(market)
+    market_rows.list_asset(market, "BTC", sz_decimals=3, max_leverage=40)
+    sentence = "CLASH_SYMBOLS names NOPE, btc: the registry lists no such symbol, so nothing comes in\n"
+    shown = clash("status", "--json")
+    assert (shown.exit_code, shown.stderr) == (0, sentence)
+    assert len(json.loads(shown.stdout)) == len(CHANNELS)
+    assert clash("status").stderr == sentence
+    checked = clash("check")
+    assert (checked.exit_code, checked.stdout, checked.stderr) == (1, "", sentence)
+    assert json.loads(clash("check", "--json").stdout)["unlisted_symbols"] == ["NOPE", "btc"]
+
+
+@pytest.mark.usefixtures("following")
+def test_an_empty_registry_is_reported_by_its_channel_and_not_by_symbol(market: Database) -> None:
+    all_channels_work(market)
+    assert clash("check").exit_code == 0
