@@ -14,7 +14,9 @@ app = typer.Typer(help="Health of the market memory: what came in, how fresh it 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
-COLUMNS = ("channel", "status", "age s>", "limit s>", "rows>", "rows/h>", "coverage>", "lag p50/p99 ms>", "refused>")
+COLUMNS = (
+    "channel", "status", "age s>", "limit s>", "rows>", "rows/h>", "coverage>", "lag p50/p99 ms>", "refused>", "gaps>"
+)  # fmt: skip
 MARKS = {"ok": "[green]ok[/]", "running": "[cyan]running[/]", "missing": "[red]missing[/]"}
 ERROR_SHOWN = 110
 
@@ -25,7 +27,8 @@ def status(as_json: JsonOption = False) -> None:
     """Show every source and channel.
 
     `age` counts from the last good cycle (of a stream: the last one with rows), `rows` are of the last cycle, `rows/h`
-    of the last hour, `refused` are the messages rejected today. A channel is stale once its age passes the limit.
+    of the last hour, `refused` are the messages rejected today, `gaps` the ranges of minutes that wait
+    for repair. A channel is stale once its age passes the limit.
     """
     found = _health()
     channels = found.channels
@@ -102,4 +105,5 @@ def _row(channel: "ChannelHealth") -> tuple[object, ...]:
         coverage,
         lag,
         channel.rejections,
+        channel.open_gaps,
     )

@@ -57,6 +57,10 @@ CHANNELS: Final = (
 )
 
 
+REPAIRED: Final = ("hyperliquid", "candles_1m")
+"""The channel whose missed minutes are queued and asked for again."""
+
+
 class Recorded(NamedTuple):
     """What ingestion recorded of a channel, as rows of `ingestion_runs`; None where there is none.
 
@@ -69,6 +73,7 @@ class Recorded(NamedTuple):
     failed: Row | None
     rows_last_hour: int
     rejections: int
+    open_gaps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,8 @@ class ChannelHealth:
     last_error: str | None
     last_error_at: int | None
     rejections: int
+    open_gaps: int | None = None
+    """Ranges of minutes that are missing or not proven; None for channels without such a queue."""
 
     @property
     def name(self) -> str:
@@ -156,6 +163,7 @@ def assess(spec: ChannelSpec, seen: Recorded, settings: Settings, now_ms: int) -
         last_error=None if seen.failed is None else seen.failed["error"],
         last_error_at=None if seen.failed is None else seen.failed["finished_at"],
         rejections=seen.rejections,
+        open_gaps=seen.open_gaps,
     )
 
 
@@ -187,7 +195,8 @@ def recorded(connection: Connection, spec: ChannelSpec, now_ms: int) -> Recorded
     rows, rejections = (
         connection.execute(question, key).fetchone()[0] for question in (_ROWS_LAST_HOUR, _REJECTIONS_TODAY)
     )
-    return Recorded(newest, alive, measured, failed, rows, rejections)
+    open_gaps = connection.execute(_OPEN_GAPS).fetchone()[0] if (spec.source, spec.channel) == REPAIRED else None
+    return Recorded(newest, alive, measured, failed, rows, rejections, open_gaps)
 
 
 def _specs(connection: Connection) -> list[ChannelSpec]:
@@ -224,3 +233,4 @@ _REJECTIONS_TODAY: Final = """
     SELECT coalesce(sum(count), 0) FROM ingestion_rejections
     WHERE source = :source AND channel = :channel AND day = :today
 """
+_OPEN_GAPS: Final = "SELECT count(*) FROM candle_gaps WHERE state = 'open'"

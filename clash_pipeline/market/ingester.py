@@ -26,7 +26,7 @@ from clash_pipeline.market.hyperliquid.registry import Asset
 from clash_pipeline.market.hyperliquid.socket import CandleSocket, LinkPolicy
 from clash_pipeline.market.hyperliquid.stream import MOST_SUBSCRIPTIONS, CandleStream, Output, StreamPolicy
 from clash_pipeline.market.polls import Poll, all_polls, once
-from clash_pipeline.market.repair import Repaired, Repairer, Snapshots
+from clash_pipeline.market.repair import Repaired, Repairer, RepairLog, Snapshots
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage import heartbeats, leases
 from clash_pipeline.storage.errors import LeaseLost, StorageBusy, StorageFull
@@ -112,6 +112,7 @@ class Ingester:
             policy=self._link_policy(), chance=chance,
         )  # fmt: skip
         self._repairer = Repairer(market, rest, reach=self._reach, lease=lambda: self._lease)
+        self._repair_log = RepairLog()
         self._lease: Lease | None = None
         self._writer: ArrivalWriter | None = None
         self._derivation: Derivation | None = None
@@ -340,6 +341,8 @@ class Ingester:
             if not 0 <= now_ms - queued_at < QUEUE_EVERY_MS:
                 queued_at = now_ms
                 await self._tolerating("queue", self._in_thread(partial(self._queue, rank, now_ms)))
+            if self._repair_log.is_due(now_ms):
+                await self._record_repairs(now_ms)
             request = self._repairer.next_request(rank, now_ms, self._followed)
             if request is None:
                 if self._stale and not self._arrivals:
@@ -347,13 +350,22 @@ class Ingester:
                 await asyncio.sleep(self._pace.repair_sec)
                 continue
             try:
-                self._learn(await self._repairer.repair(request, self._clock.now_ms))
+                repaired = await self._repairer.repair(request, self._clock.now_ms)
+                self._repair_log.answered(repaired, now_ms)
+                self._learn(repaired)
             except VenueError as error:
+                self._repair_log.failed(error, now_ms)
                 log.warning("repair_failed", symbol=request.symbol, error=str(error))
                 await asyncio.sleep(self._pace.repair_sec)
             except (StorageBusy, StorageFull) as error:
+                self._repair_log.failed(error, now_ms)
                 log.warning("repair_waits", symbol=request.symbol, error=str(error))
                 await asyncio.sleep(self._pace.repair_sec)
+
+        await self._record_repairs(self._market_time())
+
+    async def _record_repairs(self, now_ms: int) -> None:
+        await self._tolerating("repair log", self._in_thread(partial(self._repair_log.record, self._market, now_ms)))
 
     def _queue(self, rank: gaps.Rank, now_ms: int) -> None:
         assert self._lease is not None

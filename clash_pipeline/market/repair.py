@@ -5,7 +5,7 @@ trades. What the answer leaves open stays in the queue.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import structlog
@@ -22,6 +22,9 @@ from clash_pipeline.storage.sqlite import Connection, Database
 
 SOURCE = "hyperliquid"
 CHANNEL = "candles_1m"
+RECORDED_AS = "repair"
+"""Channel of the cycles; refused rows are counted with the candles they were to be."""
+RECORD_EVERY_MS = MINUTE_MS
 
 BEFORE_STORE = point("repair.before_store")
 
@@ -53,6 +56,72 @@ class Repaired:
     last: Candle | None
     conflicts: int
     closed: int
+    rejected: int = 0
+    """Rows that could not be used, conflicts among them."""
+
+
+@dataclass
+class _Batch:
+    """Questions since `began_at`; `is_failing` says how the newest of them ended."""
+
+    began_at: int
+    cycle: ingestion.Cycle = field(default_factory=ingestion.Cycle)
+    answers: int = 0
+    failures: int = 0
+    last_error: str = ""
+    is_failing: bool = False
+
+
+class RepairLog:
+    """What repair did since it last said so: one cycle a minute, and a failed one beside it when questions failed."""
+
+    def __init__(self) -> None:
+        self._batch: _Batch | None = None
+
+    def answered(self, repaired: Repaired, now_ms: int) -> None:
+        """Take what an answer brought."""
+        batch = self._of(now_ms)
+        batch.answers += 1
+        batch.cycle.rows += repaired.rows
+        batch.cycle.rejected += repaired.rejected
+        batch.is_failing = False
+
+    def failed(self, error: Exception, now_ms: int) -> None:
+        """Take that a question was not answered, or its answer not written."""
+        batch = self._of(now_ms)
+        batch.failures += 1
+        batch.last_error = f"{type(error).__name__}: {error}"
+        batch.is_failing = True
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether there is something to say, and a minute has passed (or our clock was set back)."""
+        return self._batch is not None and not 0 <= now_ms - self._batch.began_at < RECORD_EVERY_MS
+
+    def record(self, market: Database, now_ms: int) -> None:
+        """Write what happened, if anything did; the newest cycle says how repair stands.
+
+        Raises:
+            StorageBusy, StorageFull: nothing was written, and nothing is forgotten.
+        """
+        batch = self._batch
+        if batch is None:
+            return
+        cycles: list[tuple[ingestion.Cycle, str | None]] = [(batch.cycle, None)] if batch.answers else []
+        if batch.failures:
+            asked = batch.answers + batch.failures
+            error = f"{batch.failures} of {asked} questions failed, the last with {batch.last_error}"
+            cycles.insert(len(cycles) if batch.is_failing else 0, (ingestion.Cycle(), error))
+        started_at = min(batch.began_at, now_ms)
+        with market.write() as connection:
+            for cycle, failure in cycles:
+                ingestion.record(
+                    connection, SOURCE, RECORDED_AS, cycle, started_at=started_at, finished_at=now_ms, error=failure
+                )
+        self._batch = None
+
+    def _of(self, now_ms: int) -> _Batch:
+        self._batch = self._batch or _Batch(now_ms)
+        return self._batch
 
 
 @dataclass
@@ -113,10 +182,11 @@ class Repairer:
                 require(connection, lease)
             for rejection in rejected:
                 ingestion.reject(connection, SOURCE, CHANNEL, rejection.reason, rejection.sample, asked_at())
-            return settle(
+            repaired = settle(
                 connection, request, answer, asked_at=before_ms, now_ms=asked_at(), reach=self._reach,
                 is_whole=not rejected,
             )  # fmt: skip
+        return replace(repaired, rejected=repaired.rejected + len(rejected))
 
 
 def settle(
@@ -156,6 +226,7 @@ def settle(
         rows[-1] if rows else None,
         len(written.conflicts),
         closed,
+        len(verdict.bad) + len(written.conflicts),
     )
 
 

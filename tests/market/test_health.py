@@ -5,10 +5,14 @@ from typing import Any
 import pytest
 
 from clash_pipeline.clock import HOUR_MS, SettableClock
-from clash_pipeline.market import health, ingestion
+from clash_pipeline.market import gaps, health, ingestion
 from clash_pipeline.market.health import CHANNELS, ChannelHealth
+from clash_pipeline.market.hyperliquid.arrivals import Arrivals, ArrivalWriter
 from clash_pipeline.settings import Settings
+from clash_pipeline.storage.leases import acquire
 from clash_pipeline.storage.sqlite import Database
+from tests.fakes.candle_truth import frame
+from tests.market.hyperliquid.test_stream import M, T, acknowledged, candle, live
 
 NOW = 1_753_100_000_000
 
@@ -138,3 +142,42 @@ def test_every_channel_an_ingestion_cycle_records_is_known_or_on_demand(
     with ingestion.run(market, "hyperliquid", "registry", clock) as run:
         run.rows = 3
     assert of(market, settings, "hyperliquid.registry").rows_written == 3
+
+
+def test_open_gaps_belong_to_the_minutes(market: Database, settings: Settings) -> None:
+    assert of(market, settings, "hyperliquid.candles_1m").open_gaps == 0
+    with market.write() as connection:
+        for symbol in ("BTC", "ETH"):
+            gaps.enqueue(connection, symbol, NOW - 7_200_000, NOW - 3_600_000, "start", now_ms=NOW)
+    assert of(market, settings, "hyperliquid.candles_1m").open_gaps == 2
+    assert of(market, settings, "hyperliquid.mids").open_gaps is None
+
+
+def test_a_subscription_that_is_silently_missing_shows_as_failed(
+    market: Database, settings: Settings, clock: SettableClock
+) -> None:
+    """09 §6.6, from the stream to the health: BTC is acknowledged, ETH never, until it is."""
+    stream = live("BTC", "ETH", at=T - 30_000)
+    stream.closed(T, "disconnect")
+    stream.opened(T)
+    acknowledged(stream, T + 100, "BTC")
+    lease = acquire(market, "ingester", "test", now_ms=1, ttl_ms=10**15)
+    writer = ArrivalWriter(market, clock, lease)
+
+    def minute_settled(end_t: int) -> ChannelHealth:
+        stream.receive(frame(candle(end_t - M)), end_t - 1_000)
+        clock.set(end_t + 5_000)
+        stream.receive('{"channel":"pong"}', clock.now_ms())
+        stream.tick(clock.now_ms())
+        arrived = Arrivals()
+        arrived.add(stream.drain())
+        assert arrived.settled_to == end_t
+        writer.write(arrived, expected=2, unanswered=stream.unanswered(clock.now_ms()))
+        return of(market, settings, "hyperliquid.candles_1m", clock.now_ms())
+
+    failed = minute_settled(T + M)
+    assert (failed.status, failed.last_error) == ("failed", "1 subscriptions unanswered, first of them ETH")
+    assert failed.rows_written == 0
+    assert not failed.is_good
+    acknowledged(stream, T + M + 6_000, "ETH")
+    assert minute_settled(T + 2 * M).status == "ok"

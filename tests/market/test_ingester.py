@@ -132,7 +132,7 @@ def test_a_minute_without_any_frame_still_gets_its_mark_and_its_flat_rows(tmp_pa
         assert len(rows) == 10
         assert any(row.origin == "flat" and row.n == 0 for row in rows)
         assert [row[0] for row in health] == [
-            "asset_ctxs", "candles_1h", "candles_1m", "funding", "indicators", "mids", "registry"
+            "asset_ctxs", "candles_1h", "candles_1m", "funding", "indicators", "mids", "registry", "repair"
         ]  # fmt: skip
 
 

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import pytest
 
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS
-from clash_pipeline.market import candles, gaps
+from clash_pipeline.market import candles, gaps, health
 from clash_pipeline.market.candles import Candle
 from clash_pipeline.market.gaps import OpenGap, Request
+from clash_pipeline.market.health import ChannelHealth
 from clash_pipeline.market.http import VenueUnavailable
 from clash_pipeline.market.hyperliquid.wire import WireRejection
-from clash_pipeline.market.repair import Repaired, Repairer, read_answer, settle
-from clash_pipeline.storage.errors import LeaseLost
+from clash_pipeline.market.repair import RECORDED_AS, Repaired, Repairer, RepairLog, read_answer, settle
+from clash_pipeline.settings import Settings
+from clash_pipeline.storage.errors import LeaseLost, StorageFull
 from clash_pipeline.storage.leases import acquire
 from clash_pipeline.storage.sqlite import Database
 from tests.market.test_convergence import now
@@ -218,6 +220,64 @@ def test_a_repair_without_the_lease_writes_nothing(market: Database) -> None:
     with pytest.raises(LeaseLost):
         now(repairer.repair(request, lambda: LATER))
     assert stored(market) == {}
+
+
+# what is recorded of it
+
+
+def recorded(market: Database) -> list[tuple[object, ...]]:
+    with market.read() as connection:
+        statement = "SELECT status, rows_written, rejected, error FROM ingestion_runs WHERE channel = ? ORDER BY id"
+        return [tuple(row) for row in connection.execute(statement, (RECORDED_AS,))]
+
+
+def brought(rows: int, rejected: int = 0) -> Repaired:
+    return Repaired("BTC", rows, rows, T, T, (), 0, None, 0, 0, rejected)
+
+
+def health_of_repair(market: Database, settings: Settings) -> ChannelHealth:
+    with market.read() as connection:
+        return next(found for found in health.read(connection, settings, LATER) if found.channel == RECORDED_AS)
+
+
+def test_the_repairs_of_a_minute_are_one_cycle(market: Database, settings: Settings) -> None:
+    log = RepairLog()
+    assert not log.is_due(LATER)
+    log.answered(brought(60, 1), LATER)
+    log.answered(brought(30), LATER + 59_000)
+    assert [log.is_due(LATER + at) for at in (59_999, 60_000, -1)] == [False, True, True]
+    log.record(market, LATER + 60_000)
+    log.record(market, LATER + 61_000)
+    assert recorded(market) == [("ok", 90, 1, None)]
+    assert not log.is_due(LATER + 10**6), "and the next batch begins when something happens"
+    found = health_of_repair(market, settings)
+    assert (found.status, found.rows_written, found.kind) == ("ok", 90, "on_demand")
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_questions_that_failed_are_recorded_and_the_newest_says_how_repair_stands(
+    market: Database, settings: Settings, ends_well: bool
+) -> None:
+    log = RepairLog()
+    down, full = VenueUnavailable("hyperliquid", "answered 503"), StorageFull("market.db", "full")
+    steps = [lambda: log.failed(full, LATER), lambda: log.failed(down, LATER), lambda: log.answered(brought(7), LATER)]
+    for step in steps if ends_well else reversed(steps[1:]):
+        step()
+    log.record(market, LATER + M)
+    failures = "2 of 3" if ends_well else "1 of 2"
+    error = f"{failures} questions failed, the last with VenueUnavailable: hyperliquid: answered 503"
+    cycles = [("failed", 0, 0, error), ("ok", 7, 0, None)]
+    assert recorded(market) == (cycles if ends_well else cycles[::-1])
+    found = health_of_repair(market, settings)
+    assert (found.status, found.last_error) == ("ok" if ends_well else "failed", error)
+
+
+def test_refused_rows_are_counted_once(market: Database) -> None:
+    enqueue(market, 0, 2)
+    repairer = Repairer(market, Snapshots(WireRejection("bad_candle", "{}")))
+    request = repairer.next_request(gaps.by_rank({}), LATER)
+    assert request is not None
+    assert now(repairer.repair(request, lambda: LATER)).rejected == 1
 
 
 # the queue
