@@ -34,8 +34,15 @@ class VenueControls:
         self._local = threading.local()
 
     def now_ms(self) -> int:
-        """Venue time."""
-        return int(self.ask("GET", "/clock")["nowMs"])
+        """Venue time.
+
+        Raises:
+            VenueGone: nobody answers, or somebody who is no replayed venue.
+        """
+        try:
+            return int(self.ask("GET", "/clock")["nowMs"])
+        except (AttributeError, KeyError, TypeError, ValueError, msgspec.DecodeError):
+            raise VenueGone(f"{self.base_url}/clock tells no time: it is not a replayed venue") from None
 
     def advance(self, to_ms: int) -> int:
         """Move stepped time; returns when every frame due by then was handed to the sockets."""

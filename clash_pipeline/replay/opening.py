@@ -48,8 +48,6 @@ def open_venue(
         _refuse_outside(truth.span, start_ms, start or iso(start_ms))
         book = FaultBook(seed)
         book.add(faults, start_ms)
-    except OpeningError:
-        raise
     except (UnknownFault, RecordingsIncomplete, ValueError) as error:
         raise OpeningError(str(error)) from None
     source = f"recordings of {recordings}" if recordings else f"synthetic market of seed {seed}"

@@ -1,6 +1,7 @@
 """The driver: minute by minute, waiting for everybody, and never in silence for ever."""
 
 import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -64,6 +65,28 @@ def test_a_venue_that_is_gone_is_named() -> None:
     opened.close()
     with pytest.raises(VenueGone, match=url):
         venue_clock(url).now_ms()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, b"<html>"), (200, b"[]"), (200, b'{"now": 1}'), (404, b'{"error": "no"}'), (500, b"[]")]
+)
+def test_somebody_else_on_the_port_is_no_clock(status: int, body: bytes) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with pytest.raises(VenueGone, match="not a replayed venue"):
+            VenueControls(f"http://127.0.0.1:{server.server_port}/clock").now_ms()
+        thread.join()
 
 
 def test_the_environment_is_one_the_settings_take() -> None:
