@@ -128,7 +128,9 @@ class Settings(BaseSettings):
     )
     hour_hot_days: int = Field(7, ge=1, description="Days of 1h candles kept.")
     context_hot_days: int = Field(7, ge=1, description="Days of funding, contexts, Polymarket and DefiLlama rows kept.")
-    ingestion_history_days: int = Field(30, ge=1, description="How long ingestion cycles and rejections are remembered.")
+    ingestion_history_days: int = Field(
+        30, ge=1, description="How long ingestion cycles and rejections are remembered."
+    )
     restored_pin_days: int = Field(7, ge=1, description="A restored day is not pruned for this long.")
     gap_lost_after_hours: int = Field(
         72, ge=1, description="A gap older than this, and older than the venue keeps, is lost."
