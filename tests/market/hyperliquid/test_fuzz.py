@@ -14,14 +14,13 @@ from clash_pipeline.market.candles import Candle, problem
 from clash_pipeline.market.hyperliquid import answers, contexts, funding, registry, wire
 from clash_pipeline.market.hyperliquid.wire import Rejections, WireRejection
 from clash_pipeline.storage.sqlite import Database
+from tests.fakes import hyperliquid_messages as messages
 from tests.fakes.mutations import damage_bytes, damage_structure
 
 FOLLOWED = frozenset({"AAVE", "BTC"})
 NOW = 1_790_360_000_000
 CI_FRAMES, CI_ANSWERS = 40_000, 10_000
 SOAK_FRAMES, SOAK_ANSWERS = 1_000_000, 1_000_000
-
-pytestmark = pytest.mark.recordings
 
 
 class Taken(NamedTuple):
@@ -137,10 +136,37 @@ def _as_socket_gives_it(raw: bytes) -> str | bytes:
         return raw
 
 
-# --- corpora: recorded messages, long lists cut to their first entries ----------------------------------------------
+# --- corpora: messages written by hand, and where they are, recorded ones; long lists cut to their first entries -----
 
 
-def frames(recordings: Path) -> list[Any]:
+class Corpus(NamedTuple):
+    """Whole messages to be damaged: frames of the stream, and answers with the handler of each."""
+
+    frames: list[Any]
+    answers: list[tuple[Handler, Any]]
+
+
+@pytest.fixture(params=["by hand", pytest.param("recorded", marks=pytest.mark.recordings)])
+def corpus(request: pytest.FixtureRequest) -> Corpus:
+    if request.param == "by hand":
+        return Corpus(messages.frames(), answers_by_hand())
+    recordings = request.getfixturevalue("recordings")
+    return Corpus(recorded_frames(recordings), recorded_answers(recordings))
+
+
+def answers_by_hand() -> list[tuple[Handler, Any]]:
+    return [
+        (snapshot, [messages.candle(t=messages.T + minute * 60_000) for minute in range(4)]),
+        (registries, messages.meta()),
+        (spot_registries, messages.spot_meta()),
+        (perp_contexts, [messages.meta(), messages.perp_contexts()]),
+        (spot_contexts, [messages.spot_meta(), messages.spot_contexts()]),
+        (predictions, messages.predicted_fundings()),
+        (payments, messages.funding_history()),
+    ]
+
+
+def recorded_frames(recordings: Path) -> list[Any]:
     folder = recordings / "hyperliquid"
     candles = [line.split(" ", 1)[1] for line in (folder / "ws_candle_AAVE_1m.log").read_text().splitlines() if line]
     lines = [*candles, *(folder / "ws_candle_BTC_1m.jsonl").read_text().splitlines()]
@@ -154,7 +180,7 @@ def recorded(recordings: Path, name: str) -> Any:
     return json.loads((recordings / "hyperliquid" / name).read_text())
 
 
-def rest_corpora(recordings: Path) -> list[tuple[Handler, Any]]:
+def recorded_answers(recordings: Path) -> list[tuple[Handler, Any]]:
     meta, ctxs = recorded(recordings, "meta_and_asset_ctxs.json")
     some_meta = {"universe": meta["universe"][:5], "marginTables": meta["marginTables"]}
     spot_meta, spot_ctxs = recorded(recordings, "spot_meta_and_asset_ctxs.json")
@@ -214,41 +240,53 @@ ANSWER_REASONS = {
 }  # fmt: skip
 
 
-def test_d5_damaged_frames(recordings: Path) -> None:
-    assert_damage_was_noticed(fuzz([(stream, frames(recordings))], CI_FRAMES), FRAME_REASONS)
+def fuzz_frames(corpus: Corpus, count: int, seed: int = 0) -> None:
+    assert_damage_was_noticed(fuzz([(stream, corpus.frames)], count, seed), FRAME_REASONS)
 
 
-def test_d5_damaged_answers(recordings: Path) -> None:
-    corpora = [(handler, [message]) for handler, message in rest_corpora(recordings)]
-    assert_damage_was_noticed(fuzz(corpora, CI_ANSWERS), ANSWER_REASONS)
+def fuzz_answers(corpus: Corpus, count: int, seed: int = 0) -> None:
+    corpora = [(handler, [message]) for handler, message in corpus.answers]
+    assert_damage_was_noticed(fuzz(corpora, count, seed), ANSWER_REASONS)
+
+
+def test_d5_damaged_frames(corpus: Corpus) -> None:
+    fuzz_frames(corpus, CI_FRAMES)
+
+
+def test_d5_damaged_answers(corpus: Corpus) -> None:
+    fuzz_answers(corpus, CI_ANSWERS)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1_800)
-def test_d5_soak_damaged_frames(recordings: Path) -> None:
-    assert_damage_was_noticed(fuzz([(stream, frames(recordings))], SOAK_FRAMES, seed=1), FRAME_REASONS)
+def test_d5_soak_damaged_frames(corpus: Corpus) -> None:
+    fuzz_frames(corpus, SOAK_FRAMES, seed=1)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1_800)
-def test_d5_soak_damaged_answers(recordings: Path) -> None:
-    corpora = [(handler, [message]) for handler, message in rest_corpora(recordings)]
-    assert_damage_was_noticed(fuzz(corpora, SOAK_ANSWERS, seed=1), ANSWER_REASONS)
+def test_d5_soak_damaged_answers(corpus: Corpus) -> None:
+    fuzz_answers(corpus, SOAK_ANSWERS, seed=1)
 
 
-def test_undamaged_messages_are_refused_nowhere(recordings: Path) -> None:
-    for handler, message in rest_corpora(recordings):
+def test_undamaged_messages_are_refused_nowhere(corpus: Corpus) -> None:
+    for handler, message in corpus.answers:
         taken = handler(json.dumps(message).encode())
         assert taken.rows, handler.__name__
         assert not taken.refused, handler.__name__
+    for frame in corpus.frames:
+        if frame["channel"] == "candle":
+            taken = stream(json.dumps(frame).encode())
+            assert taken.rows, frame
+            assert not taken.refused, frame
 
 
-def test_each_refusal_is_counted_and_the_first_of_its_kind_kept(recordings: Path, market: Database) -> None:
+def test_each_refusal_is_counted_and_the_first_of_its_kind_kept(corpus: Corpus, market: Database) -> None:
     refused: list[WireRejection] = []
     rng = random.Random(7)
-    corpus = [json.dumps(message).encode() for message in frames(recordings)]
+    texts = [json.dumps(message).encode() for message in corpus.frames]
     for _ in range(2_000):
-        refused += stream(damage_bytes(rng, rng.choice(corpus))).refused
+        refused += stream(damage_bytes(rng, rng.choice(texts))).refused
     with market.write() as connection:
         for refusal in refused:
             ingestion.reject(connection, "hyperliquid", "candles_1m", refusal.reason, refusal.sample, NOW)
@@ -260,7 +298,7 @@ def test_each_refusal_is_counted_and_the_first_of_its_kind_kept(recordings: Path
 
 
 @pytest.mark.parametrize("flaw", ["trusts its shape", "trusts its numbers"])
-def test_d5_negative_control_a_credulous_handler_is_noticed(recordings: Path, flaw: str) -> None:
+def test_d5_negative_control_a_credulous_handler_is_noticed(corpus: Corpus, flaw: str) -> None:
     def trusts_shape(raw: bytes) -> Taken:
         try:
             data = json.loads(raw)["data"]
@@ -275,7 +313,7 @@ def test_d5_negative_control_a_credulous_handler_is_noticed(recordings: Path, fl
         except (ValueError, LookupError, TypeError, OverflowError):
             return Taken([], [WireRejection("bad_json", raw)])
 
-    candles = [frame for frame in frames(recordings) if frame["channel"] == "candle"][:9]
+    candles = [frame for frame in corpus.frames if frame["channel"] == "candle"][:9]
     handler = trusts_shape if flaw == "trusts its shape" else trusts_numbers
     with pytest.raises((AssertionError, LookupError, TypeError)):
         fuzz([(handler, candles)], 2_000)
