@@ -147,14 +147,14 @@ def test_any_order_of_live_backfill_and_restart_ends_in_the_same_rows(settings: 
     assert_order_does_not_matter(settings, 300)
 
 
-def test_the_order_check_notices_a_missing_backfill(settings: Settings) -> None:
+def test_d6_negative_control_a_missing_backfill_is_noticed(settings: Settings) -> None:
     """Negative control of D6."""
     truth = CandleTruth(6, symbols=4, start_t=EVENING, minutes=ARRIVING_MINUTES)
     states = play(settings, truth, {"whole": EVENTS, "cut": EVENTS[:3]})
     assert states["cut"] != states["whole"]
 
 
-def test_the_order_check_notices_a_store_whose_last_writer_wins(
+def test_d6_negative_control_a_store_whose_last_writer_wins_is_noticed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Negative control of D6: every event arrives, and a running state that comes late undoes the final row."""

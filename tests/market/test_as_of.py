@@ -11,6 +11,8 @@ from clash_pipeline.market import candles
 from clash_pipeline.market.candles import Candle, StoredCandle
 from clash_pipeline.storage.sqlite import Connection, Database
 
+pytestmark = pytest.mark.goal
+
 T = 1_753_056_000_000
 END = T + 6 * MINUTE_MS
 SYMBOLS = ("BTC", "ETH")
@@ -94,7 +96,7 @@ def is_a_moment_early(connection: Connection, as_of: int) -> list[StoredCandle]:
 
 
 @pytest.mark.parametrize("careless", [forgets_known_at, forgets_versions, is_a_moment_early])
-def test_the_check_notices_a_careless_read(market: Database, careless: Read) -> None:
+def test_d7_negative_control_a_careless_read_is_noticed(market: Database, careless: Read) -> None:
     """Negative control of D7: what leaks the future, or loses the past."""
     with pytest.raises(AssertionError):
         assert_shows_the_past(market, live(market, 0), careless)

@@ -187,13 +187,13 @@ def test_with_stream_finality_off_even_swallowed_frames_do_no_harm(market: Datab
     assert "conflicts_with_final" not in refusals(market)
 
 
-def test_the_check_notices_a_peer_that_swallows_frames(market: Database) -> None:
+def test_d1_negative_control_a_peer_that_swallows_frames_is_noticed(market: Database) -> None:
     """Negative control of D1: silence cannot be told from a swallowed frame, so the stream's word is then wrong."""
     truth, _ = follow(market, 7, minutes=60, swallow=0.05)
     assert differences(market, truth, 60) != []
 
 
-def test_the_check_notices_missing_repair(market: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_d1_negative_control_missing_repair_is_noticed(market: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control of D1: without REST the gaps of the link stay."""
     monkeypatch.setattr(Following, "repair_one", lambda self, now_ms: False)
     truth, _ = follow(market, 3, minutes=60)
@@ -287,7 +287,7 @@ def test_kills_with_a_quarter_of_an_hour_between_two_lives_leave_nothing_lost(se
     assert differences_after_long_deaths(settings) == []
 
 
-def test_the_check_notices_lives_that_do_not_ask_what_they_missed(
+def test_d2_negative_control_lives_that_do_not_ask_what_they_missed_are_noticed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Negative control of D2: what was in memory when a life ended stays lost."""

@@ -443,6 +443,7 @@ def assert_noticed(off_ms: int, *, late_ms: int = 0, estimate: SkewEstimate | No
 OFF_MS = [2_500, 3_500, 4_000, 5_000, 30_000]
 
 
+@pytest.mark.goal
 @pytest.mark.parametrize("late_ms", [0, 300])
 @pytest.mark.parametrize("off_ms", [off * side for off in OFF_MS for side in (1, -1)])
 def test_a_clock_that_is_off_is_noticed_within_a_minute_and_minutes_close_by_venue_time(
@@ -452,11 +453,13 @@ def test_a_clock_that_is_off_is_noticed_within_a_minute_and_minutes_close_by_ven
     assert_noticed(off_ms, late_ms=late_ms)
 
 
+@pytest.mark.goal
 @pytest.mark.parametrize("off_ms", [2_100, -2_100])
 def test_on_a_quick_link_a_tenth_of_a_second_over_the_limit_is_enough(off_ms: int) -> None:
     assert_noticed(off_ms)
 
 
+@pytest.mark.goal
 @pytest.mark.parametrize("late_ms", [0, 300, 900])
 @pytest.mark.parametrize("off_ms", [0, 300, 1_000, -800, -1_000])
 def test_a_clock_that_is_right_or_nearly_so_raises_no_alarm(off_ms: int, late_ms: int) -> None:
@@ -464,7 +467,7 @@ def test_a_clock_that_is_right_or_nearly_so_raises_no_alarm(off_ms: int, late_ms
 
 
 @pytest.mark.parametrize("off_ms", [2_500, -2_500, 5_000, -5_000, 30_000, -30_000])
-def test_the_check_of_clocks_notices_an_estimate_that_is_blind(off_ms: int) -> None:
+def test_d7_negative_control_a_blind_estimate_is_noticed(off_ms: int) -> None:
     """Negative control of D7: one that ignores the times of the venue."""
 
     class Blind(SkewEstimate):

@@ -1,6 +1,8 @@
 """Discovery, immediate and later against a Gamma by hand: what is kept, what is dropped, what a failure leaves."""
 
 import asyncio
+import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -49,6 +51,25 @@ def rejections(market: Database) -> dict[str, int]:
 def bitcoin(market_id: str, ends_in: int = HOUR_MS, **changes: Any) -> Any:
     question = f"Will Bitcoin be above ${market_id},000?"
     return raw_event(f"e{market_id}", question, raw_market(market_id, question, end_at=NOW + ends_in, **changes))
+
+
+class ChangingGamma(FakeGamma):
+    """A venue that goes on living between two pages: `after_page` says what happens after each."""
+
+    def __init__(self, *events: Any) -> None:
+        super().__init__(*events)
+        self.after_page: dict[int, Callable[[], None]] = {}
+
+    async def get_json(self, url: str, params: Mapping[str, Any] | None = None) -> Any:
+        answer = copy.deepcopy(await super().get_json(url, params))
+        happens = self.after_page.pop(self.paths().count("/events/keyset"), None)
+        if happens is not None:
+            happens()
+        return answer
+
+
+def close(listed: dict[str, Any]) -> None:
+    listed["closed"] = True
 
 
 class TestDiscovery:
@@ -113,6 +134,42 @@ class TestDiscovery:
         assert ids(market) == ["1", "2"]
         assert rejections(market) == {"crawl_circle": 1}
         assert gamma.paths().count("/events/keyset") == 2
+
+    def test_a_market_that_closes_while_the_pages_are_read_is_dropped(
+        self, market: Database, clock: SettableClock, settings: Settings
+    ) -> None:
+        """09 §6.6: it was open when the first page was answered, and is closed on the second, its event still open."""
+        gamma = ChangingGamma(*(bitcoin(str(place)) for place in range(1, 6)))
+        gamma.events[2]["markets"].append(raw_market("33", "Will Bitcoin be above $33,000?", end_at=NOW + HOUR_MS))
+        gamma.after_page[1] = lambda: close(gamma.events[2]["markets"][0])
+        report = run("discovery", market, gamma, clock, settings)
+        assert ids(market) == ["1", "2", "33", "4", "5"], "its neighbours in event and page stay"
+        assert (report.rejected, last_run(market, "discovery")[0]) == (0, "ok")
+
+    def test_one_that_was_read_and_then_closes_is_not_chosen(
+        self, market: Database, clock: SettableClock, settings: Settings
+    ) -> None:
+        """Read open on the first page, closed before the second: the choice asks again, and drops it."""
+        gamma = ChangingGamma(bitcoin("1"), bitcoin("2", 2 * HOUR_MS), bitcoin("3", 3 * HOUR_MS), bitcoin("4", DAY_MS))
+        gamma.after_page[1] = lambda: close(gamma.events[0]["markets"][0])
+        run("discovery", market, gamma, clock, settings)
+        assert ids(market) == ["1", "2", "3", "4"]
+        assert run("immediate", market, gamma, clock, settings).covered == 1
+        with market.read() as connection:
+            chosen = [found.market_id for found in reading.selections(connection, "immediate", "BTC")]
+        assert chosen == ["2"]
+        assert rows(market, "SELECT market_id FROM polymarket_markets WHERE is_closed") == [("1",)]
+
+    def test_an_event_pushed_off_its_page_by_one_that_closed_is_found_by_the_next_crawl(
+        self, market: Database, clock: SettableClock, settings: Settings
+    ) -> None:
+        """Pages by position move up when an event before them closes, and one event falls between two of them."""
+        gamma = ChangingGamma(*(bitcoin(str(place)) for place in range(1, 6)))
+        gamma.after_page[1] = lambda: close(gamma.events[0])
+        run("discovery", market, gamma, clock, settings)
+        assert ids(market) == ["1", "2", "4", "5"]
+        run("discovery", market, gamma, clock, settings)
+        assert ids(market) == ["1", "2", "3", "4", "5"]
 
     def test_endless_pages_are_stopped(self, market: Database, clock: SettableClock, settings: Settings) -> None:
         gamma = FakeGamma(*(bitcoin(str(place)) for place in range(1, 9)))
