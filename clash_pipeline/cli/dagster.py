@@ -44,7 +44,8 @@ def dagster(context: typer.Context) -> None:
 
     settings = load()
     write_dagster_home(settings)
-    words, given = dagster_command(context.args, {**os.environ, **environment(settings)})
+    given = {**os.environ, **environment(settings)}
+    words, given = dagster_command(context.args, given, local_workspace(settings))
     os.execve(sys.executable, [sys.executable, "-m", "dagster", *words], given)  # noqa: S606  # no shell
 
 
@@ -57,22 +58,32 @@ def ui(
     settings = load()
     write_dagster_home(settings)
     server = str(Path(sys.executable).parent / "dagster-webserver")
-    words = ["-h", "127.0.0.1", "-p", str(port or settings.dagster_port), "-m", MODULE]
+    words = ["-h", "127.0.0.1", "-p", str(port or settings.dagster_port), "-w", str(local_workspace(settings))]
     given = {**os.environ, **environment(settings)}
     del given[MODULE_VARIABLE]
     os.execve(server, [server, *words], given)  # noqa: S606  # no shell
 
 
-def dagster_command(words: Sequence[str], given: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+def dagster_command(
+    words: Sequence[str], given: Mapping[str, str], workspace: Path
+) -> tuple[list[str], dict[str, str]]:
     """The words and the environment that Dagster gets.
 
     `dagster dev` hands its children a workspace file, which the exported module name makes them refuse, and they end
-    without a word; so there the module goes along as an option.
+    without a word; so there our workspace goes along as an option.
     """
     names_a_target = any(word.partition("=")[0] in TARGETS for word in words)
     if words[:1] == ["dev"] and not names_a_target:
-        words, names_a_target = [*words, "-m", MODULE], True
+        words, names_a_target = [*words, "-w", str(workspace)], True
     return list(words), {k: v for k, v in given.items() if not (names_a_target and k == MODULE_VARIABLE)}
+
+
+def local_workspace(settings: Settings) -> Path:
+    """The one code location under the name it has everywhere, so that its history goes on from any folder."""
+    path = settings.dagster_home / "local.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, f"load_from:\n  - python_module: {{module_name: {MODULE}, location_name: clash}}\n")
+    return path
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -202,10 +202,11 @@ def _one(path: Path, question: str) -> int:
     return int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
 
 
-def test_dagster_dev_gets_the_module_as_an_option_and_not_as_a_variable() -> None:
+def test_dagster_dev_gets_our_workspace_as_an_option_and_no_module_as_a_variable() -> None:
     given = {MODULE_VARIABLE: "clash_pipeline.definitions", "DAGSTER_HOME": "/home"}
-    words, passed = dagster_command(["dev", "-p", "3001"], given)
-    assert words == ["dev", "-p", "3001", "-m", "clash_pipeline.definitions"]
+    ours = Path("/home/local.yaml")
+    words, passed = dagster_command(["dev", "-p", "3001"], given, ours)
+    assert words == ["dev", "-p", "3001", "-w", "/home/local.yaml"]
     assert passed == {"DAGSTER_HOME": "/home"}
-    assert dagster_command(["dev", "-w", "workspace.yaml"], given) == (["dev", "-w", "workspace.yaml"], passed)
-    assert dagster_command(["job", "list"], given) == (["job", "list"], given)
+    assert dagster_command(["dev", "-w", "workspace.yaml"], given, ours) == (["dev", "-w", "workspace.yaml"], passed)
+    assert dagster_command(["job", "list"], given, ours) == (["job", "list"], given)
