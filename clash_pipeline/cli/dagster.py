@@ -29,13 +29,14 @@ R2_CHECKSUMS = {
     "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
 }
 """R2 refuses the checksum trailers of newer clients, and dagster-aws has no field for them."""
-INITIALISE = """
-import dagster as dg
-with dg.DagsterInstance.get() as instance:
-    instance.upgrade()
-    instance.get_runs(limit=1)
-    instance.all_instigator_state()
-"""
+INITIALISE = (
+    "import dagster as dg\n"
+    "with dg.DagsterInstance.get() as instance:\n"
+    "    instance.upgrade()\n"
+    "    instance.get_runs(limit=1)\n"
+    "    instance.all_instigator_state()\n"
+)
+"""Run by a process of its own."""
 
 
 def dagster(context: typer.Context) -> None:

@@ -1,6 +1,5 @@
 """Killed at any step: no row is lost, and the next run ends where an undisturbed one would."""
 
-import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -141,7 +140,3 @@ def test_a_half_restored_day_never_replaces_its_archive(home: Path, child: Worke
 def test_every_fault_point_of_the_archive_is_killed_somewhere() -> None:
     named = {name for name in faults.REGISTERED if name.startswith(("archive.", "file_store."))}
     assert named == {fault.partition("@")[0] for fault in RETAIN + RESTORE if not fault.startswith("storage.")}
-
-
-def test_the_child_was_this_test_runs_own(child: Worker) -> None:
-    assert child._process.pid != os.getpid()
