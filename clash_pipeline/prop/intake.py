@@ -4,20 +4,20 @@ Per action, in order: gates, action row, order, fill, position, ledger group; th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
 from clash_pipeline import canonical
 from clash_pipeline.clock import HOUR_MS
 from clash_pipeline.faults import fault, point
-from clash_pipeline.prop import accounts, ledger
+from clash_pipeline.prop import accounts
 from clash_pipeline.prop.accounts import Account, AccountMoved
-from clash_pipeline.prop.book import Book, marked
+from clash_pipeline.prop.book import Book
+from clash_pipeline.prop.desk import Desk, Filled, Order
 from clash_pipeline.prop.gates import Case, Rejection, first_rejection
-from clash_pipeline.prop.ledger import Entry, Line
 from clash_pipeline.prop.orders import Leg
-from clash_pipeline.prop.positions import Effect, Position, after_fill
+from clash_pipeline.prop.positions import Position
 from clash_pipeline.prop.pricing import Quote, Reference
 from clash_pipeline.prop.proposal import ActionResult, FillResult, PayloadConflict, Proposal
 from clash_pipeline.prop.venue import ExecutionVenue
@@ -25,12 +25,6 @@ from clash_pipeline.storage.sqlite import Connection, Database, Row, one
 from clash_pipeline.units import Grid, usd_text
 
 AFTER_ACTION = point("prop.submit.after_action")
-AFTER_ORDER = point("prop.submit.after_order")
-AFTER_FILL = point("prop.submit.after_fill")
-AFTER_POSITION = point("prop.submit.after_position")
-AFTER_LEDGER = point("prop.submit.after_ledger")
-AFTER_ACCOUNT = point("prop.submit.after_account")
-FAULT_POINTS = (AFTER_ACTION, AFTER_ORDER, AFTER_FILL, AFTER_POSITION, AFTER_LEDGER, AFTER_ACCOUNT)
 ACTOR = "decision"
 
 
@@ -106,11 +100,10 @@ def submit_within(
         return first
     if expected_revision is not None and view.account.revision != expected_revision:
         raise AccountMoved(f"account {account_id} is at revision {view.account.revision}, not {expected_revision}")
-    desk = _Desk(connection, view, quotes, run_id, now_ms)
-    results = [desk.take(index, proposal) for index, proposal in enumerate(proposals)]
-    if desk.account != view.account:
-        accounts.store_account(connection, view.account, desk.account, now_ms=now_ms)
-        fault(AFTER_ACCOUNT)
+    desk = Desk(connection, view.account, view.positions, quotes, now_ms)
+    submission = _Submission(desk, run_id, view.opened_last_hour)
+    results = [submission.take(index, proposal) for index, proposal in enumerate(proposals)]
+    desk.close()
     return results
 
 
@@ -154,19 +147,13 @@ def _repeats(
     return [msgspec.structs.replace(first, is_repeat=True) for first in results_of(connection, account_id, run_id)]
 
 
-class _Desk:
-    """Takes the actions of one submission one after the other, carrying the account and its book along."""
+class _Submission:
+    """Takes the actions of one submission one after the other, at one desk."""
 
-    def __init__(
-        self, connection: Connection, view: View, quotes: Mapping[str, Quote], run_id: int, now_ms: int
-    ) -> None:
-        self.connection = connection
-        self.account = view.account
-        self.quotes = quotes
+    def __init__(self, desk: Desk, run_id: int, opened_last_hour: int) -> None:
+        self.desk = desk
         self.run_id = run_id
-        self.now_ms = now_ms
-        self.positions = dict(view.positions)
-        self.opened_last_hour = view.opened_last_hour
+        self.opened_last_hour = opened_last_hour
 
     def take(self, index: int, proposal: Proposal) -> ActionResult:
         """Gates, then the rows of one action."""
@@ -180,18 +167,16 @@ class _Desk:
         return ActionResult(action_id, index, proposal.symbol, proposal.action, status, code, figures, fills)
 
     def _case(self, proposal: Proposal) -> Case:
-        quote = self.quotes.get(proposal.symbol)
-        book = accounts.book(self.account, self.positions.values()).marked(
-            self.quotes, self.account.policy, self.now_ms
-        )
-        position = book.positions.get(proposal.symbol) or self.positions.get(proposal.symbol) or _blank(proposal, quote)
-        return Case(self.account, book, proposal, quote, position, self.opened_last_hour, self.now_ms)
+        desk, book = self.desk, self.desk.book
+        position = book.positions.get(proposal.symbol) or desk.position(proposal.symbol)
+        quote = desk.quotes.get(proposal.symbol)
+        return Case(desk.account, book, proposal, quote, position, self.opened_last_hour, desk.now_ms)
 
     def _write_action(
         self, index: int, proposal: Proposal, rejection: Rejection | None, figures: dict[str, str | int | None]
     ) -> int:
         identifier: int = one(
-            self.connection,
+            self.desk.connection,
             """
             INSERT INTO prop_decision_actions
               (account_id, run_id, action_index, symbol, action, payload, payload_hash, status, reject_code, figures,
@@ -199,104 +184,25 @@ class _Desk:
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
             """,
             (
-                self.account.id, self.run_id, index, proposal.symbol, proposal.action, canonical.text(proposal),
+                self.desk.account.id, self.run_id, index, proposal.symbol, proposal.action, canonical.text(proposal),
                 proposal.digest, "rejected" if rejection else "filled", rejection.code if rejection else None,
-                canonical.text(figures), self.now_ms,
+                canonical.text(figures), self.desk.now_ms,
             ),
         )  # fmt: skip
         return identifier
 
     def _fill(self, action_id: int, case: Case, leg: Leg) -> FillResult:
-        """One order with its one fill, the position it makes, and its ledger group."""
-        before = self.positions.get(case.proposal.symbol) or _blank(case.proposal, case.quote)
-        effect = after_fill(
-            before, is_buy=leg.is_buy, size=leg.size, price=leg.price, fee=leg.fee,
-            leverage=case.proposal.leverage if leg.is_opening else before.leverage, now_ms=self.now_ms,
-        )  # fmt: skip
-        order_id = self._write_order(action_id, case, leg, before)
-        fault(AFTER_ORDER)
-        fill_id = self._write_fill(order_id, case, leg, effect)
-        fault(AFTER_FILL)
-        self._write_position(effect.position, case, leg)
-        fault(AFTER_POSITION)
-        self._write_ledger(fill_id, case, leg, before, effect)
-        fault(AFTER_LEDGER)
+        proposal = case.proposal
+        order = Order("decision", proposal.symbol, proposal.leverage, ACTOR, proposal.action, action_id=action_id)
+        filled = self.desk.execute(order, leg, _reference(case))
         self.opened_last_hour += leg.is_opening
-        return _fill_result(order_id, fill_id, case, leg, effect)
-
-    def _write_order(self, action_id: int, case: Case, leg: Leg, before: Position) -> int:
-        identifier: int = one(
-            self.connection,
-            """
-            INSERT INTO prop_orders
-              (account_id, origin, action_id, leg, symbol, side, size, sz_decimals, leverage, is_opening, created_at)
-            VALUES (?, 'decision', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
-            """,
-            (
-                self.account.id, action_id, leg.number, case.proposal.symbol, _side(leg), leg.size, before.sz_decimals,
-                case.proposal.leverage if leg.is_opening else before.leverage, int(leg.is_opening), self.now_ms,
-            ),
-        )  # fmt: skip
-        return identifier
-
-    def _write_fill(self, order_id: int, case: Case, leg: Leg, effect: Effect) -> int:
-        reference, grid = _reference(case), effect.position.grid
-        identifier: int = one(
-            self.connection,
-            """
-            INSERT INTO prop_fills
-              (order_id, account_id, symbol, side, size, sz_decimals, price, px_decimals, notional, fee, fee_rate,
-               fee_schedule, slippage, slippage_rate, reference_price, price_source, price_at, price_age_ms, inputs,
-               realized, size_after, cost_after, ledger_seq, filled_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
-            """,
-            (
-                order_id, self.account.id, case.proposal.symbol, _side(leg), leg.size, grid.sz_decimals, leg.price,
-                grid.px_decimals, leg.notional, leg.fee, leg.fee_rate, leg.fee_schedule, leg.slippage,
-                leg.slippage_rate, reference.text, reference.source, reference.at, reference.age_ms(self.now_ms),
-                _inputs(case), effect.realized, effect.position.size, effect.position.cost, self.account.head.seq + 1,
-                self.now_ms,
-            ),
-        )  # fmt: skip
-        return identifier
-
-    def _write_position(self, position: Position, case: Case, leg: Leg) -> None:
-        if position.size:
-            position = marked(position, case.quote, self.account.policy, self.now_ms)
-        if position.size and position.mark is None:  # every open position has a mark, if only its own fill
-            position = position.marked(leg.price, "fill", self.now_ms)
-        self.positions[position.symbol] = position
-        accounts.store_position(self.connection, self.account.id, position, now_ms=self.now_ms)
-
-    def _write_ledger(self, fill_id: int, case: Case, leg: Leg, before: Position, effect: Effect) -> None:
-        symbol = case.proposal.symbol
-        lines = [] if leg.is_opening else [Line("realized", symbol, effect.realized)]
-        lines.append(Line("fee", symbol, -leg.fee))
-        entry = Entry("fill", "fill", fill_id, ACTOR, case.proposal.action, ledger.seal(self.connection, fill_id))
-        head = ledger.append(self.connection, self.account.id, self.account.head, entry, lines, now_ms=self.now_ms)
-        balance = self.account.balance + sum(line.amount for line in lines)
-        self.account = replace(self.account, balance=balance, head=head)
-
-
-def _blank(proposal: Proposal, quote: Quote | None) -> Position:
-    asset = quote.asset if quote else None
-    return Position(proposal.symbol, asset.kind if asset else "perp", asset.sz_decimals if asset else 0)
-
-
-def _side(leg: Leg) -> str:
-    return "buy" if leg.is_buy else "sell"
+        return _fill_result(filled, case)
 
 
 def _reference(case: Case) -> Reference:
     if case.reference is None:
         raise RuntimeError(f"{case.proposal.symbol} passed the gates without a price")
     return case.reference
-
-
-def _inputs(case: Case) -> str:
-    """What the price was computed from, so that it can be checked by hand."""
-    liquidity = case.quote.liquidity if case.quote else None
-    return canonical.text({"liquidity": liquidity, "cap": case.account.policy.slippage_cap})
 
 
 def _figures(case: Case) -> dict[str, str | int | None]:
@@ -309,20 +215,20 @@ def _figures(case: Case) -> dict[str, str | int | None]:
     }
 
 
-def _fill_result(order_id: int, fill_id: int, case: Case, leg: Leg, effect: Effect) -> FillResult:
-    reference = _reference(case)
+def _fill_result(filled: Filled, case: Case) -> FillResult:
+    leg, grid = filled.leg, filled.effect.position.grid
     return FillResult(
-        order_id=order_id,
-        fill_id=fill_id,
+        order_id=filled.order_id,
+        fill_id=filled.fill_id,
         leg=leg.number,
-        side=_side(leg),
-        size=effect.position.grid.size_text(leg.size),
-        price=effect.position.grid.price_text(leg.price),
+        side=leg.side,
+        size=grid.size_text(leg.size),
+        price=grid.price_text(leg.price),
         notional=usd_text(leg.notional),
         fee=usd_text(leg.fee),
-        realized=usd_text(effect.realized),
-        price_source=reference.source,
-        price_age_ms=reference.age_ms(case.now_ms),
+        realized=usd_text(filled.effect.realized),
+        price_source=filled.reference.source,
+        price_age_ms=filled.reference.age_ms(case.now_ms),
     )
 
 

@@ -35,6 +35,11 @@ class Leg:
     slippage_rate: int
     slippage: int
 
+    @property
+    def side(self) -> str:
+        """`buy` or `sell`."""
+        return "buy" if self.is_buy else "sell"
+
 
 def percent(text: str) -> int | None:
     """A percentage from 0 (exclusive) to 100 in units of 1e-6 %, or None when it is none."""

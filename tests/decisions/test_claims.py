@@ -14,7 +14,7 @@ from clash_pipeline.clock import MINUTE_MS
 from clash_pipeline.decisions import apply, prepare, runs, waves
 from clash_pipeline.decisions.audit import audit
 from clash_pipeline.decisions.runs import Ended
-from clash_pipeline.prop import intake
+from clash_pipeline.prop import desk
 from clash_pipeline.storage.errors import LeaseLost
 from clash_pipeline.storage.files import open_clash
 from clash_pipeline.storage.sqlite import one
@@ -163,7 +163,7 @@ BOUNDARIES = [
     prepare.AFTER_PACKET_STORED,
     prepare.AFTER_BEGIN,
     apply.AFTER_INPUT_STORED,
-    intake.AFTER_LEDGER,
+    desk.AFTER_LEDGER,
     apply.AFTER_SUBMIT,
     apply.AFTER_APPLIED,
 ]

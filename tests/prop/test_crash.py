@@ -9,7 +9,8 @@ import pytest
 
 from clash_pipeline.prop import marks
 from clash_pipeline.prop.audit import audit
-from clash_pipeline.prop.intake import FAULT_POINTS
+from clash_pipeline.prop.desk import AFTER_LEDGER, FAULT_POINTS
+from clash_pipeline.prop.intake import AFTER_ACTION
 from clash_pipeline.prop.proposal import Proposal
 from tests.fakes.desk import Desk
 
@@ -29,7 +30,7 @@ intake.submit(clash, account_id, 2, flip, PaperVenue(market), now_ms=now_ms)
 marks.mark(clash, market, account_id, now_ms)
 print("acknowledged")
 """
-SUBMISSION = [*FAULT_POINTS, f"{FAULT_POINTS[4]}@2", "storage.before_commit", "storage.after_commit"]
+SUBMISSION = [AFTER_ACTION, *FAULT_POINTS, f"{AFTER_LEDGER}@2", "storage.before_commit", "storage.after_commit"]
 MARK = [marks.AFTER_POSITIONS, marks.AFTER_SNAPSHOT]
 
 
