@@ -131,7 +131,7 @@ def test_the_effective_entitlement_is_the_maximum_of_the_grants(clash: Database,
         for tier, model, ref in (("pro", 1, "a"), ("builder", 3, "b"), ("pro", 1, "a")):
             entitlements.grant(connection, clone_id, tier, model, source="debug", ref=ref, now_ms=1)  # type: ignore[arg-type]
         best = entitlements.effective(connection, clone_id)
-    assert (best.capacity.name, best.model_tier, best.is_mock) == ("pro", 3, False)
+    assert (best.capacity.name, best.model_tier, best.is_mock) == ("pro", 3, True)
 
 
 def test_a_starter_cannot_save_four_assets(clash: Database, listing: dict[str, Listed]) -> None:
