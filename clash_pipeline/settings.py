@@ -5,10 +5,12 @@ this page. Unknown keys and impossible values refuse to start, naming the key an
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -16,6 +18,9 @@ from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_valida
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CLASH_"
+Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=8)]
+"""An amount of real USD."""
+_PRICES = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,8})?,[0-9]{1,6}(?:\.[0-9]{1,8})?", re.ASCII)
 NOT_SETTINGS = frozenset({"CLASH_FAULT", "CLASH_RECORDINGS", "CLASH_SOAK"})
 """Variables of the tests and tools, allowed beside the settings."""
 
@@ -153,7 +158,7 @@ class Settings(BaseSettings):
     store_secret_access_key: SecretStr | None = Field(None, description="S3 secret; needed together with the key id.")
 
     # decisions and accounts
-    engine: Literal["hold", "rules"] = Field("hold", description="Engine of a clone that names none.")
+    engine: Literal["hold", "rules", "model"] = Field("hold", description="Engine of a clone that names none.")
     default_cadence_sec: int = Field(300, ge=60, le=86_400, description="Decision cadence of a prompt that names none.")
     start_balance_usd: int = Field(100_000, ge=1, le=1_000_000_000, description="Start balance of a prop account.")
     max_leverage: int = Field(5, ge=1, le=50, description="Policy: highest leverage, never above the asset's own.")
@@ -167,7 +172,113 @@ class Settings(BaseSettings):
     max_drawdown_pct: int = Field(
         10, ge=1, le=100, description="Policy: drawdown from the high-water mark that liquidates."
     )
+    mark_max_age_sec: int = Field(90, ge=1, description="Policy: oldest venue mark that marks a position.")
+    closes_max_age_sec: int = Field(
+        600, ge=60, description="Policy: oldest of the five closes that stand in for a mark; then the last is carried."
+    )
+    price_max_age_by_symbol: str = Field(
+        "", description="Policy: comma-separated SYMBOL=seconds, for assets whose prices must be younger than that."
+    )
+    slippage_cap_bp: int = Field(100, ge=1, le=5_000, description="Policy: slippage is never computed above this.")
+    max_volume_share_bp: int = Field(
+        50, ge=1, le=10_000, description="Policy: largest opening order, basis points of 24 h volume."
+    )
+    min_cadence_sec: int = Field(60, ge=60, le=86_400, description="Policy: fastest decision cadence.")
+    oracle_after_sec: int = Field(
+        600, ge=60, description="Policy: a held asset without a mark for this long is priced by the oracle at the end."
+    )
+
+    # the fair arena: terms of audition and race accounts, where they differ
+    fair_max_leverage: int = Field(5, ge=1, le=50, description="Fair terms: highest leverage.")
+    fair_max_gross_pct: int = Field(
+        300, ge=1, description="Fair terms: gross exposure, % of equity; one symbol may have all of it."
+    )
+    fair_max_orders_per_hour: int = Field(30, ge=1, description="Fair terms: opening orders in an hour.")
+    fair_max_slippage_bp: int = Field(
+        100, ge=1, le=5_000, description="Fair terms: an opening order that would slip more is refused."
+    )
+    fair_slippage_cap_bp: int = Field(
+        300, ge=1, le=5_000, description="Fair terms: a reduction, which is never refused, slips at most this."
+    )
+    fair_max_volume_share_bp: int = Field(
+        50, ge=1, le=10_000, description="Fair terms: largest opening order, basis points of 24 h volume."
+    )
+    fair_risk_budget_pct: int = Field(
+        3, ge=1, le=100, description="Fair terms: sum of notional times six-hour volatility, % of equity."
+    )
+    fair_volatility_floor_pct: int = Field(1, ge=0, le=100, description="Fair terms: least six-hour volatility.")
+    fair_unknown_volatility_pct: int = Field(
+        15, ge=1, le=100, description="Fair terms: six-hour volatility of an asset with too few stored hours."
+    )
+    fair_fill_delay_sec: int = Field(
+        60, ge=0, le=600, multiple_of=60, description="Fair terms: runs of a tick are filled this long after it."
+    )
+    fair_last_order_before_end_sec: int = Field(
+        600, ge=0, description="Fair terms: the last order is accepted this long before the end."
+    )
+    fair_fixing_sec: int = Field(
+        240, ge=0, description="Fair terms: final equity takes the median of the marks of this long before the end."
+    )
+    fair_funding_credit_window_sec: int = Field(
+        600, ge=0, description="Fair terms: funding is credited on the smallest position of this long before the hour."
+    )
+    audition_max_drawdown_pct: int = Field(
+        4, ge=1, le=100, description="Auditions: drawdown from the high-water mark that liquidates."
+    )
+    race_max_drawdown_pct: int = Field(
+        10, ge=1, le=100, description="Races: drawdown from the start balance that liquidates."
+    )
+    race_min_cadence_sec: int = Field(300, ge=60, le=86_400, description="Races: fastest decision cadence.")
     execution_venue: Literal["paper"] = Field("paper", description="Only paper fills exist; a live venue is refused.")
+
+    # the model engine
+    model_url: AnyHttpUrl = Field(
+        AnyHttpUrl("https://api.openai.com/v1"), description="Base of an OpenAI-compatible endpoint."
+    )
+    model_key: SecretStr | None = Field(
+        None, description="Key of the endpoint; without one no clone decides by model. A local server takes any text."
+    )
+    model_1: str = Field("", max_length=128, description="Model id of tier 1, the cheapest; empty: the tier has none.")
+    model_2: str = Field("", max_length=128, description="Model id of tier 2.")
+    model_3: str = Field("", max_length=128, description="Model id of tier 3, the strongest.")
+    model_1_prices: str = Field("", description="Tier 1: USD a million tokens, input and output, as in `0.15,0.60`.")
+    model_2_prices: str = Field("", description="Tier 2: the same.")
+    model_3_prices: str = Field("", description="Tier 3: the same.")
+    model_1_takes: str = Field("auto", description="Tier 1: a row of the capability table, or auto: by the model's id.")
+    model_2_takes: str = Field("auto", description="Tier 2: the same.")
+    model_3_takes: str = Field("auto", description="Tier 3: the same.")
+    model_max_output_tokens: int = Field(2_000, ge=100, le=16_000, description="Most tokens of an answer.")
+    model_deadline_sec: float = Field(
+        45, gt=0, le=300, description="From the start of a wave until the last model must have answered."
+    )
+    model_connect_sec: float = Field(5, gt=0, le=60, description="Time to connect to the endpoint.")
+    model_backoff_sec: float = Field(0.5, ge=0, le=30, description="Longest wait before the one retry, full jitter.")
+    model_concurrency: int = Field(128, ge=1, le=10_000, description="Calls, and connections, of one tier at a time.")
+    model_breaker_failures: int = Field(5, ge=1, description="Failures in the window that open the circuit.")
+    model_breaker_window_sec: int = Field(60, ge=1, description="The window in which failures count.")
+    model_breaker_open_sec: int = Field(60, ge=1, description="An open circuit lets one call through after this long.")
+    model_reservation_sec: int = Field(
+        300, ge=10, description="A reservation that nobody settled is released after this; longer than the deadline."
+    )
+    model_reserve_bytes_per_token: int = Field(
+        2, ge=1, le=4, description="Prompt bytes a reserved token; lower reserves more than will be used."
+    )
+    model_clone_tokens_minute: int = Field(400_000, ge=0, description="Tokens of one clone in any 60 s.")
+    model_clone_tokens_day: int = Field(20_000_000, ge=0, description="Tokens of one clone in a UTC day.")
+    model_clone_usd_minute: Usd = Field(Decimal("0.50"), description="Cost of one clone in any 60 s.")
+    model_clone_usd_day: Usd = Field(Decimal(10), description="Cost of one clone in a UTC day.")
+    model_user_tokens_minute: int = Field(800_000, ge=0, description="Tokens of all clones of a user in any 60 s.")
+    model_user_tokens_day: int = Field(60_000_000, ge=0, description="Tokens of all clones of a user in a UTC day.")
+    model_user_usd_minute: Usd = Field(Decimal(1), description="Cost of all clones of a user in any 60 s.")
+    model_user_usd_day: Usd = Field(Decimal(30), description="Cost of all clones of a user in a UTC day.")
+    model_tier_tokens_minute: int = Field(4_000_000, ge=0, description="Tokens of one tier in any 60 s.")
+    model_tier_tokens_day: int = Field(1_000_000_000, ge=0, description="Tokens of one tier in a UTC day.")
+    model_tier_usd_minute: Usd = Field(Decimal(5), description="Cost of one tier in any 60 s.")
+    model_tier_usd_day: Usd = Field(Decimal(300), description="Cost of one tier in a UTC day.")
+    model_system_tokens_minute: int = Field(8_000_000, ge=0, description="Tokens of everybody in any 60 s.")
+    model_system_tokens_day: int = Field(2_000_000_000, ge=0, description="Tokens of everybody in a UTC day.")
+    model_system_usd_minute: Usd = Field(Decimal(10), description="Cost of everybody in any 60 s.")
+    model_system_usd_day: Usd = Field(Decimal(500), description="Cost of everybody in a UTC day.")
 
     # Dagster
     dagster_port: int = Field(3000, ge=1, le=65_535, description="Web server of the Dagster UI.")
@@ -198,11 +309,51 @@ class Settings(BaseSettings):
             raise ValueError(f"must be ws://HOST or wss://HOST, not {url[:60]!r}")
         return url
 
+    @field_validator("price_max_age_by_symbol")
+    @classmethod
+    def _ages_are_seconds(cls, text: str) -> str:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        names = [part.rpartition("=")[0] for part in parts]
+        for part in parts:
+            symbol, _, sec = part.rpartition("=")
+            if not symbol or not (sec.isascii() and sec.isdigit()) or not 1 <= len(sec) <= 6 or int(sec) < 1:
+                raise ValueError(f"must be SYMBOL=seconds, comma-separated, not {part[:40]!r}")
+        if len(set(names)) < len(names):
+            raise ValueError("names a symbol twice")
+        return text
+
     @model_validator(mode="after")
     def _store_is_complete(self) -> Self:
         if self.store == "s3" and (self.store_access_key_id is None) != (self.store_secret_access_key is None):
             raise ValueError("CLASH_STORE_ACCESS_KEY_ID and CLASH_STORE_SECRET_ACCESS_KEY are needed together")
         return self
+
+    @field_validator("model_1_prices", "model_2_prices", "model_3_prices")
+    @classmethod
+    def _are_prices(cls, prices: str) -> str:
+        if prices and _PRICES.fullmatch(prices) is None:
+            raise ValueError(f"must be two amounts in USD, input and output, as in 0.15,0.60, not {prices[:40]!r}")
+        return prices
+
+    @model_validator(mode="after")
+    def _model_is_complete(self) -> Self:
+        for tier, (model, prices, _) in self.model_tiers.items():
+            if model and not prices:
+                raise ValueError(f"{PREFIX}MODEL_{tier}_PRICES is needed with CLASH_MODEL_{tier}: unknown is not free")
+        if self.engine == "model" and (self.model_key is None or not self.model_1):
+            raise ValueError("CLASH_ENGINE=model needs CLASH_MODEL_KEY and CLASH_MODEL_1")
+        if self.model_reservation_sec <= self.model_deadline_sec:
+            raise ValueError("CLASH_MODEL_RESERVATION_SEC must be longer than CLASH_MODEL_DEADLINE_SEC")
+        return self
+
+    @property
+    def model_tiers(self) -> dict[int, tuple[str, str, str]]:
+        """Id, prices and capability of each tier's model, as they were given."""
+        return {
+            1: (self.model_1, self.model_1_prices, self.model_1_takes),
+            2: (self.model_2, self.model_2_prices, self.model_2_takes),
+            3: (self.model_3, self.model_3_prices, self.model_3_takes),
+        }
 
     @property
     def clash_db(self) -> Path:
@@ -228,6 +379,12 @@ class Settings(BaseSettings):
     def followed_symbols(self) -> frozenset[str] | None:
         """The symbols to follow, or None for all of them."""
         return frozenset(filter(None, (part.strip() for part in self.symbols.split(",")))) or None
+
+    @property
+    def price_max_ages(self) -> tuple[tuple[str, int], ...]:
+        """The symbols with an age limit of their own, with it in seconds, by symbol."""
+        parts = filter(None, (part.strip() for part in self.price_max_age_by_symbol.split(",")))
+        return tuple(sorted((symbol, int(sec)) for symbol, _, sec in (part.rpartition("=") for part in parts)))
 
     @property
     def targets(self) -> tuple[str, ...]:

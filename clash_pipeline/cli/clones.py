@@ -121,7 +121,7 @@ def _create(built: "Services", name: str, engine: Literal["hold", "rules"], cont
     account_id = accounts.open_sandbox(
         built.clash,
         clone_id,
-        policy.from_settings(built.settings),
+        policy.sandbox(built.settings),
         start_balance_usd=built.settings.start_balance_usd,
         now_ms=now_ms,
     )

@@ -199,7 +199,7 @@ def positions(connection: Connection, account_id: int) -> dict[str, Position]:
     rows = connection.execute(
         """
         SELECT symbol, kind, sz_decimals, size, cost, leverage, realized, fees, funding, fills, opened_at,
-               mark, mark_source, mark_at
+               mark, mark_source, mark_at, stop, target
         FROM prop_positions WHERE account_id = ? ORDER BY symbol
         """,
         (account_id,),
@@ -218,18 +218,19 @@ def store_position(connection: Connection, account_id: int, position: Position, 
         """
         INSERT INTO prop_positions
           (account_id, symbol, kind, size, sz_decimals, px_decimals, cost, leverage, realized, fees, funding, fills,
-           opened_at, mark, mark_source, mark_at, updated_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+           opened_at, mark, mark_source, mark_at, stop, target, updated_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (account_id, symbol) DO UPDATE SET
           size = excluded.size, cost = excluded.cost, leverage = excluded.leverage, realized = excluded.realized,
           fees = excluded.fees, funding = excluded.funding, fills = excluded.fills, opened_at = excluded.opened_at,
           mark = excluded.mark, mark_source = excluded.mark_source, mark_at = excluded.mark_at,
-          updated_at = excluded.updated_at
+          stop = excluded.stop, target = excluded.target, updated_at = excluded.updated_at
         """,
         (
             account_id, position.symbol, position.kind, position.size, position.sz_decimals, position.grid.px_decimals,
             position.cost, position.leverage, position.realized, position.fees, position.funding, position.fills,
-            position.opened_at, position.mark, position.mark_source, position.mark_at, now_ms,
+            position.opened_at, position.mark, position.mark_source, position.mark_at, position.stop, position.target,
+            now_ms,
         ),
     )  # fmt: skip
 

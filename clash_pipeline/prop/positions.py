@@ -10,7 +10,10 @@ from clash_pipeline.units import Grid, Rounding, mul_div, scaled_text
 
 @dataclass(frozen=True)
 class Position:
-    """A signed size and what it cost, with the sums of its account's life and the last mark."""
+    """A signed size and what it cost, with the sums of its account's life, the last mark, and what is armed.
+
+    `mark`, `stop` and `target` are scaled prices; a stop or target of None is none.
+    """
 
     symbol: str
     kind: str
@@ -26,6 +29,8 @@ class Position:
     mark: int | None = None
     mark_source: str | None = None
     mark_at: int | None = None
+    stop: int | None = None
+    target: int | None = None
 
     @property
     def grid(self) -> Grid:
@@ -100,7 +105,7 @@ def _released(position: Position, size: int) -> int:
 
 
 def _flat(position: Position) -> Position:
-    return replace(position, opened_at=None, mark=None, mark_source=None, mark_at=None)
+    return replace(position, opened_at=None, mark=None, mark_source=None, mark_at=None, stop=None, target=None)
 
 
 def _counted(position: Position, fee: int, realized: int) -> Position:

@@ -8,16 +8,14 @@ from math import isqrt
 from typing import NamedTuple, Self
 
 from clash_pipeline.market.listing import Listed
-from clash_pipeline.prop.policy import BASIS_POINT, Policy
+from clash_pipeline.prop.policy import (
+    IMPACT_TENTHS,
+    MIN_HALF_SPREAD,
+    WORST_DAY_VOLATILITY,
+    WORST_HALF_SPREAD,
+    Policy,
+)
 from clash_pipeline.units import RATE, USD, Rounding, mul_div, parse_decimal
-
-MIN_HALF_SPREAD = BASIS_POINT // 2
-WORST_HALF_SPREAD = 17 * BASIS_POINT
-"""Taken where no impact spread is known: the widest measured class (11, 3)."""
-WORST_DAY_VOLATILITY = RATE // 10
-"""Taken where too few closes are known: 10 % a day *(ours)*, above nearly every listed perp."""
-IMPACT_TENTHS = 7
-"""The impact coefficient 0.7, in tenths."""
 
 
 class Price(NamedTuple):

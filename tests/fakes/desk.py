@@ -32,7 +32,7 @@ class Desk:
         self, *, balance_usd: int = 100_000, kind: Any = "sandbox", ends_at: int | None = None, **limits: Any
     ) -> int:
         """An account of another clone, with other limits of the policy; it becomes the one that trades."""
-        terms = msgspec.structs.replace(policy.from_settings(self.settings), **limits)
+        terms = msgspec.structs.replace(policy.sandbox(self.settings), **limits)
         now_ms = self.clock.now_ms()
         clone_id = clones.create(self.clash, f"Clone {self.account_id + 1}", engine="rules", now_ms=now_ms)
         with self.clash.write() as connection:

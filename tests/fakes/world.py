@@ -54,7 +54,7 @@ class World:
         return accounts.open_sandbox(
             self.clash,
             clone_id,
-            policy.from_settings(self.settings),
+            policy.sandbox(self.settings),
             start_balance_usd=self.settings.start_balance_usd,
             now_ms=self.clock.now_ms(),
         )

@@ -13,7 +13,7 @@ from tests.fakes.desk import Desk
 
 def test_a_clone_has_one_running_sandbox(desk: Desk) -> None:
     clone_id = clones.create(desk.clash, "Bob", engine="hold", now_ms=1)
-    terms = policy.from_settings(desk.settings)
+    terms = policy.sandbox(desk.settings)
     opened = [
         accounts.open_sandbox(desk.clash, clone_id, terms, start_balance_usd=50_000, now_ms=number) for number in (5, 6)
     ]
