@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clash_pipeline.clones import clones, entitlements
+from clash_pipeline.clones import clones, entitlements, versions
 from clash_pipeline.clones.clones import CloneError
 from clash_pipeline.clones.graph import simple_graph
 from clash_pipeline.clones.validation import GraphInvalid
@@ -65,7 +65,7 @@ def test_publishing_replaces_the_active_version(clash: Database, listing: dict[s
         assert clones.get(connection, clone_id).version == 2
 
 
-@pytest.mark.parametrize("place", [clones.PUBLISH_AFTER_RETIRED, clones.PUBLISH_AFTER_INSERTED])
+@pytest.mark.parametrize("place", [versions.PUBLISH_AFTER_RETIRED, versions.PUBLISH_AFTER_INSERTED])
 def test_a_failed_publication_leaves_the_old_version(clash: Database, listing: dict[str, Listed], place: str) -> None:
     clone_id = published(clash, listing, "BTC")
     clones.save_draft(clash, clone_id, graph("ETH"), listing, now_ms=4)
