@@ -160,6 +160,10 @@ class Settings(BaseSettings):
     # decisions and accounts
     engine: Literal["hold", "rules", "model"] = Field("hold", description="Engine of a clone that names none.")
     default_cadence_sec: int = Field(300, ge=60, le=86_400, description="Decision cadence of a prompt that names none.")
+    prompt_budget_tokens: int = Field(
+        24_000, ge=2_000, le=1_000_000, description="Estimated tokens of one prompt; reads above it are thinned."
+    )
+    prepare_uploads: int = Field(8, ge=1, le=64, description="Packets and prompts of a wave stored at the same time.")
     start_balance_usd: int = Field(100_000, ge=1, le=1_000_000_000, description="Start balance of a prop account.")
     max_leverage: int = Field(5, ge=1, le=50, description="Policy: highest leverage, never above the asset's own.")
     max_position_pct: int = Field(100, ge=1, description="Policy: notional per symbol, % of equity.")

@@ -103,15 +103,16 @@ def _show_run(view: dict[str, Any]) -> None:
         f"run {run['id']}: clone {run['clone_id']}, account {run['account_id']}, {run['branch']} × {run['symbol']}"
     )
     typer.echo(f"tick {iso(run['tick'])} ({run['kind']}), {run['state']}: {run['reason']}, effect {run['effective']}")
-    if packet and "sections" in packet:
+    if packet and "budget" in packet:
         rows = [
             (
-                section["entry"]["source"], section["entry"]["channel"], section["entry"]["context_symbol"],
-                len(section["rows"]), section["age_ms"], section["problem"],
+                place, section["source"], section["channel"], section["of"], len(section["rows"]), section["found"],
+                section["age_ms"], section.get("left_out") or section.get("problem"),
             )
-            for section in packet["sections"]
+            for place in ("own", "cross_asset", "polymarket", "defillama")
+            for section in packet[place]
         ]  # fmt: skip
-        table("Read", ("source", "channel", "of", "rows>", "age ms>", "problem"), rows)
+        table("Read", ("part", "source", "channel", "of", "rows>", "found>", "age ms>", "problem"), rows)
     if response and "answer" in response:
         answer = response["answer"]
         typer.echo(f"{response['engine']} answered {answer['action']}: {answer.get('rationale', '')}")

@@ -1,35 +1,46 @@
 """The effective context packet, `decision_v1`: everything an engine may know, typed, canonical, hashed. Pure.
 
-Amounts and prices are decimal text; indicators are the stored floats. Third-party and custom texts are data in it.
+Amounts and prices are decimal text; indicators are the stored floats, shortened. Texts of strangers stand once, in
+`untrusted`, and everything else refers to them by id.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from clash_pipeline import canonical
-from clash_pipeline.clones.clones import Version
+from clash_pipeline.clones.clones import Clone, Version
 from clash_pipeline.clones.compiler import Branch, BranchAsset
-from clash_pipeline.clones.validation import tokens
+from clash_pipeline.decisions import sections
+from clash_pipeline.decisions.account_state import AccountState, Facts, account_state
+from clash_pipeline.decisions.artifacts import prefix_of
+from clash_pipeline.decisions.candidates import Choice
 from clash_pipeline.decisions.runs import Claim
+from clash_pipeline.decisions.sections import Section
+from clash_pipeline.decisions.texts import CUSTOM_BYTES, Texts, Untrusted, custom
 from clash_pipeline.market.read_plan import Dropped
-from clash_pipeline.market.retrieval import Found, Section
-from clash_pipeline.prop.accounts import Account
-from clash_pipeline.prop.book import Book
+from clash_pipeline.market.retrieval import Found
 from clash_pipeline.prop.pricing import Quote
-from clash_pipeline.prop.views import position_view
-from clash_pipeline.units import Rounding, mul_div, usd_text
 
 SCHEMA = "decision_v1"
+OWN, CROSS_ASSET, POLYMARKET, DEFILLAMA = "own", "cross_asset", "polymarket", "defillama"
+SECTION_LISTS = (OWN, CROSS_ASSET, POLYMARKET, DEFILLAMA)
+"""The lists of sections, in the order in which packet and prompt have them."""
+PROMINENCE = ("auto", "standard", "required")
+"""What is thinned first comes first (02 B)."""
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Which run this is: who decides about what, when, on which graph."""
+    """Which run this is: who decides about what, when, on which graph. `clone_name` is the id of a text."""
 
     run_id: int
     account_id: int
+    account_kind: str
     clone_id: int
+    clone_name: str | None
+    model_tier: int
     version_id: int
     version: int
     compiled_hash: str
@@ -63,53 +74,97 @@ class Asset(msgspec.Struct, frozen=True):
     price: Price
 
 
-class AccountState(msgspec.Struct, frozen=True):
-    """The account as the gates will see it, and the room left under each limit."""
+class Member(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One asset of the trade universe: why it is in it, what it supports, its place among the candidates of the wave.
 
-    state: str
-    halted: str | None
-    start_balance: str
-    balance: str
-    equity: str
-    unrealized: str
-    gross: str
-    margin: str
-    free: str
-    high_water_mark: str
-    drawdown_pct: str
-    positions: tuple[dict[str, Any], ...]
-    open_orders: tuple[dict[str, Any], ...]
-    recent_fills: tuple[dict[str, Any], ...]
-    ledger_seq: int
-    ledger_hash: str
-    policy_hash: str
-    room: dict[str, str | int]
+    `skipped` says why it is not decided about; rank and score are None then.
+    """
+
+    symbol: str
+    selection: str
+    can_trade: bool
+    channels: tuple[str, ...]
+    rank: int | None = None
+    score: int | None = None
+    skipped: str | None = None
+
+
+class Custom(msgspec.Struct, frozen=True):
+    """The creator's own words on how to behave: data, bounded to 4,000 tokens."""
+
+    text: str
+    was_shortened: bool
+
+
+class PlanFacts(msgspec.Struct, frozen=True):
+    """The read plan that was executed, and the reads that were asked for and cannot be made."""
+
+    hash: str
+    reads: int
+    max_points: int
+    dropped: tuple[Dropped, ...]
+
+
+class Thinned(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A read that is not shown whole: how many rows it found and how many are left; a reason when it was left out."""
+
+    source: str
+    channel: str
+    of: str
+    granularity_sec: int
+    inclusion: str
+    found: int
+    kept: int
+    reason: str | None = None
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """The prompt against its budget: the estimate by part, what was thinned for it, and whether it is still above.
+
+    It is above only when nothing but required content is left. Texts beyond the 4 kB of `untrusted` are counted.
+    """
+
+    limit_tokens: int
+    estimated_tokens: dict[str, int]
+    is_over: bool
+    thinned: tuple[Thinned, ...]
+    texts_left_out: int
 
 
 class Packet(msgspec.Struct, frozen=True):
-    """The packet itself."""
+    """The packet itself. `newest_datum_at`: the time of its newest fact; no fill may use an older price (11)."""
 
     schema: str
     identity: Identity
-    universe: tuple[str, ...]
+    artifact_prefix: str
+    universe: tuple[Member, ...]
     asset: Asset
-    plan_hash: str
-    sections: tuple[Section, ...]
-    dropped: tuple[Dropped, ...]
+    plan: PlanFacts
+    own: tuple[Section, ...]
+    cross_asset: tuple[Section, ...]
+    polymarket: tuple[Section, ...]
+    defillama: tuple[Section, ...]
     account: AccountState
-    prompt: str
-    estimated_tokens: dict[str, int]
+    custom_behavior: Custom
+    newest_datum_at: int | None
+    budget: Budget
+    untrusted: tuple[Untrusted, ...]
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """All reads, in the order of the lists."""
+        return self.own + self.cross_asset + self.polymarket + self.defillama
 
     def section(self, channel: str, *, granularity_sec: int | None = None) -> Section | None:
-        """The finest own section of a channel, or the one of a granularity."""
+        """The finest section about the traded asset itself of a channel, or the one of a granularity."""
         own = [
             section
-            for section in self.sections
-            if section.entry.channel == channel
-            and section.entry.context_symbol == self.identity.symbol
-            and granularity_sec in (None, section.entry.granularity_sec)
+            for section in self.own + self.polymarket
+            if section.channel == channel
+            and section.of == self.identity.symbol
+            and granularity_sec in (None, section.granularity_sec)
         ]
-        return min(own, key=lambda section: section.entry.granularity_sec, default=None)
+        return min(own, key=lambda section: section.granularity_sec, default=None)
 
     @property
     def held(self) -> Mapping[str, Any] | None:
@@ -117,55 +172,49 @@ class Packet(msgspec.Struct, frozen=True):
         return next((held for held in self.account.positions if held["symbol"] == self.identity.symbol), None)
 
 
-class Facts(msgspec.Struct, frozen=True):
-    """What memory and the account say, read once for all runs of one account."""
+@dataclass(frozen=True)
+class Run:
+    """Everything that makes one packet besides what memory says: the run, its clone, its branch and asset."""
 
-    account: Account
-    book: Book
-    opened_last_hour: int
-    recent_fills: tuple[dict[str, Any], ...]
-    quotes: dict[str, Quote]
+    claim: Claim
+    clone: Clone
+    version: Version
+    branch: Branch
+    asset: BranchAsset
+    choices: tuple[Choice, ...]
 
 
-def assemble(
-    claim: Claim, version: Version, branch: Branch, asset: BranchAsset, found: Found, facts: Facts, now_ms: int
-) -> Packet:
-    """Put one packet together."""
-    account = _account_state(facts, now_ms)
+def assemble(run: Run, found: Found, facts: Facts) -> Packet:
+    """Put one packet together, whole; `thinning.fitted` then brings it within its budget."""
+    texts, plan = Texts(), run.asset.plan
+    name = texts.refer("clone.name", run.clone.name)
+    reads = _shown(found, texts)
+    words = custom(run.asset.prompt)
     return Packet(
         schema=SCHEMA,
-        identity=Identity(
-            run_id=claim.run_id,
-            account_id=claim.account_id,
-            clone_id=claim.clone_id,
-            version_id=version.id,
-            version=version.number,
-            compiled_hash=version.compiled_hash,
-            branch=branch.id,
-            symbol=claim.symbol,
-            kind=claim.kind,
-            tick=claim.tick,
-            as_of=now_ms,
-            engine=claim.engine,
-        ),
-        universe=tuple(member.symbol for member in branch.assets),
-        asset=_asset(claim.symbol, facts, now_ms),
-        plan_hash=asset.plan.digest,
-        sections=found.sections,
-        dropped=asset.plan.dropped,
-        account=account,
-        prompt=asset.prompt,
-        estimated_tokens={
-            "sections": tokens(canonical.text(found.sections)),
-            "account": tokens(canonical.text(account)),
-            "prompt": tokens(asset.prompt),
-        },
+        identity=_identity(run, facts, name),
+        artifact_prefix=prefix_of(run.claim),
+        universe=tuple(_member(choice, facts) for choice in sorted(run.choices, key=lambda one: one.asset.symbol)),
+        asset=_asset(run.asset.symbol, facts),
+        plan=PlanFacts(plan.digest, len(plan.entries), plan.max_points, plan.dropped),
+        own=tuple(read for read in reads if _list_of(read, run.asset.symbol) == OWN),
+        cross_asset=tuple(read for read in reads if _list_of(read, run.asset.symbol) == CROSS_ASSET),
+        polymarket=tuple(read for read in reads if read.source == POLYMARKET),
+        defillama=tuple(read for read in reads if read.source == DEFILLAMA),
+        account=account_state(facts, run.asset.symbol),
+        custom_behavior=Custom(words, was_shortened=len(run.asset.prompt.encode()) > CUSTOM_BYTES),
+        newest_datum_at=_newest(reads, facts, run.asset.symbol),
+        budget=Budget(0, {}, False, (), len(texts.left_out)),
+        untrusted=tuple(texts.entries),
     )
 
 
 def encode(packet: Packet) -> bytes:
-    """The canonical bytes of a packet; their SHA-256 is its identity."""
-    return canonical.encode(packet)
+    """The canonical bytes of a packet; their SHA-256 is its identity. Sections are not encoded again."""
+    fields = msgspec.structs.asdict(packet)
+    for place in SECTION_LISTS:
+        fields[place] = [msgspec.Raw(section.body) for section in fields[place]]
+    return canonical.encode(fields)
 
 
 def decode(content: bytes) -> Packet:
@@ -173,66 +222,84 @@ def decode(content: bytes) -> Packet:
     return msgspec.json.decode(content, type=Packet)
 
 
-def _asset(symbol: str, facts: Facts, now_ms: int) -> Asset:
-    quote = facts.quotes.get(symbol)
+def _shown(found: Found, texts: Texts) -> list[Section]:
+    """The reads in plan order; where texts run short, those that are required have theirs first."""
+    needs = [PROMINENCE.index(section.entry.inclusion) for section in found.sections]
+    by_need = sorted(range(len(needs)), key=lambda place: -needs[place])
+    made = {place: sections.shown(found.sections[place], texts) for place in by_need}
+    return [made[place] for place in sorted(made)]
+
+
+def _list_of(section: Section, symbol: str) -> str:
+    if section.source != "hyperliquid":
+        return section.source
+    return OWN if section.of == symbol else CROSS_ASSET
+
+
+def _identity(run: Run, facts: Facts, name: str | None) -> Identity:
+    claim, version = run.claim, run.version
+    return Identity(
+        run_id=claim.run_id,
+        account_id=claim.account_id,
+        account_kind=facts.account.kind,
+        clone_id=claim.clone_id,
+        clone_name=name,
+        model_tier=run.clone.model_tier,
+        version_id=version.id,
+        version=version.number,
+        compiled_hash=version.compiled_hash,
+        branch=run.branch.id,
+        symbol=claim.symbol,
+        kind=claim.kind,
+        tick=claim.tick,
+        as_of=facts.as_of,
+        engine=claim.engine,
+    )
+
+
+def _member(choice: Choice, facts: Facts) -> Member:
+    quote = facts.quotes.get(choice.asset.symbol)
+    listed = quote.asset if quote else None
+    return Member(
+        symbol=choice.asset.symbol,
+        selection=choice.asset.selection,
+        can_trade=listed is not None and not listed.is_delisted and "ohlcv" in listed.channels,
+        channels=tuple(sorted(listed.channels)) if listed else (),
+        rank=choice.rank,
+        score=choice.score,
+        skipped=choice.skipped,
+    )
+
+
+def _asset(symbol: str, facts: Facts) -> Asset:
+    quote, policy = facts.quotes.get(symbol), facts.account.policy
     listed = quote.asset if quote else None
     return Asset(
         symbol=symbol,
         kind=listed.kind if listed else None,
-        max_leverage=min(listed.max_leverage, facts.account.policy.max_leverage) if listed else None,
+        max_leverage=min(listed.max_leverage, policy.max_leverage) if listed else None,
         sz_decimals=listed.sz_decimals if listed else None,
         is_tradable=listed is not None and not listed.is_delisted,
-        price=_price(quote, facts.account, now_ms),
+        price=_price(quote, facts),
     )
 
 
-def _price(quote: Quote | None, account: Account, now_ms: int) -> Price:
-    reference = quote.reference(account.policy, now_ms) if quote else None
-    mark = quote.mark(account.policy, now_ms) if quote else None
+def _price(quote: Quote | None, facts: Facts) -> Price:
+    policy, as_of = facts.account.policy, facts.as_of
+    reference = quote.reference(policy, as_of) if quote else None
+    mark = quote.mark(policy, as_of) if quote else None
     return Price(
         reference=reference.text if reference else None,
         reference_source=reference.source if reference else None,
-        reference_age_ms=reference.age_ms(now_ms) if reference else None,
+        reference_age_ms=reference.age_ms(as_of) if reference else None,
         mark=mark.text if mark else None,
         mark_source=mark.source if mark else None,
-        mark_age_ms=mark.age_ms(now_ms) if mark else None,
+        mark_age_ms=mark.age_ms(as_of) if mark else None,
     )
 
 
-def _account_state(facts: Facts, now_ms: int) -> AccountState:
-    account, book = facts.account, facts.book
-    peak = max(account.high_water_mark, book.equity)
-    return AccountState(
-        state=account.state,
-        halted=account.halted,
-        start_balance=usd_text(account.start_balance),
-        balance=usd_text(book.balance),
-        equity=usd_text(book.equity),
-        unrealized=usd_text(book.unrealized),
-        gross=usd_text(book.gross),
-        margin=usd_text(book.margin),
-        free=usd_text(book.free),
-        high_water_mark=usd_text(peak),
-        drawdown_pct=usd_text(mul_div((peak - book.equity) * 100, 10**8, peak, Rounding.CEIL)),
-        positions=tuple(position_view(position) for position in book.positions.values()),
-        open_orders=(),
-        recent_fills=facts.recent_fills,
-        ledger_seq=account.head.seq,
-        ledger_hash=account.head.hash,
-        policy_hash=account.policy_hash,
-        room=_room(facts),
-    )
-
-
-def _room(facts: Facts) -> dict[str, str | int]:
-    """What is left under each limit of the policy."""
-    policy, book = facts.account.policy, facts.book
-    gross = mul_div(book.equity, policy.max_gross_pct, 100, Rounding.FLOOR) - book.gross
-    return {
-        "gross": usd_text(max(gross, 0)),
-        "position": usd_text(max(mul_div(book.equity, policy.max_position_pct, 100, Rounding.FLOOR), 0)),
-        "margin": usd_text(max(book.free, 0)),
-        "positions": max(policy.max_open_positions - len(book.positions), 0),
-        "orders_this_hour": max(policy.max_orders_per_hour - facts.opened_last_hour, 0),
-        "min_order": usd_text(policy.min_order),
-    }
+def _newest(reads: Iterable[Section], facts: Facts, symbol: str) -> int | None:
+    price = _price(facts.quotes.get(symbol), facts)
+    ages = [read.age_ms for read in reads] + [price.reference_age_ms, price.mark_age_ms]
+    youngest = min((age for age in ages if age is not None), default=None)
+    return None if youngest is None else facts.as_of - youngest

@@ -11,9 +11,11 @@ from clash_pipeline.clones import clones, entitlements
 from clash_pipeline.clones.clones import Clone, Version
 from clash_pipeline.clones.compiler import Branch
 from clash_pipeline.clones.entitlements import Entitlement
-from clash_pipeline.decisions import artifacts, candidates, packet, runs
-from clash_pipeline.decisions.packet import Facts
+from clash_pipeline.decisions import artifacts, candidates, packet, prompt, runs
+from clash_pipeline.decisions.account_state import Facts
+from clash_pipeline.decisions.packet import Run
 from clash_pipeline.decisions.runs import MAX_ATTEMPTS, Claim, Due, Ended, Prepared, Services
+from clash_pipeline.decisions.thinning import fitted
 from clash_pipeline.faults import fault, point
 from clash_pipeline.market import retrieval
 from clash_pipeline.market.polymarket import targets
@@ -53,14 +55,12 @@ def prepare(
 
 def may_not_run(clone: Clone, version: Version, view: View, entitlement: Entitlement) -> str | None:
     """Why a clone's run may not happen at all; `--force` changes none of it."""
-    capacity, compiled = entitlement.capacity, version.compiled
     if not clone.is_trading:
         return "trading_off"
     if view.account.state != "active":
         return f"account_{view.account.state}"
-    if len(compiled.symbols) > capacity.assets or len(compiled.branches) > capacity.prompts:
-        return "entitlement_exceeded"
-    return None
+    beyond = entitlements.exceeded(entitlement, version.compiled, clone.engine, clone.model_tier)
+    return f"entitlement_exceeded: {beyond}" if beyond else None
 
 
 def _claim(services: Services, due: Iterable[Due], worker: str, dagster_run_id: str | None) -> list[Claim]:
@@ -88,10 +88,10 @@ def _prepare_branch(services: Services, claims: list[Claim], prepared: list[Prep
         fills = tuple(views.fills_view(connection, first.account_id, limit=RECENT_FILLS))
         known = {claim.run_id: runs.artifacts_of(connection, claim.run_id) for claim in claims}
     branch = next(branch for branch in version.compiled.branches if branch.id == first.branch)
+    assets = {asset.symbol: asset for asset in branch.assets}
     facts = _facts(services, view, branch, fills, now_ms)
-    skipped = {
-        choice.asset.symbol: choice.skipped for choice in candidates.choose(branch, facts.book, facts.quotes, now_ms)
-    }
+    choices = candidates.choose(branch, facts.book, facts.quotes, now_ms, cap=entitlement.candidates)
+    skipped = {choice.asset.symbol: choice.skipped for choice in choices}
     reason = may_not_run(clone, version, view, entitlement)
     fresh = []
     for claim in claims:
@@ -107,36 +107,33 @@ def _prepare_branch(services: Services, claims: list[Claim], prepared: list[Prep
         else:
             fresh.append(claim)
     if fresh:
-        _store_packets(services, fresh, version, branch, facts, now_ms, prepared)
+        runs_ = [Run(claim, clone, version, branch, assets[claim.symbol], tuple(choices)) for claim in fresh]
+        _store_packets(services, runs_, facts, now_ms, prepared)
 
 
 def _facts(services: Services, view: View, branch: Branch, fills: tuple[dict[str, object], ...], now_ms: int) -> Facts:
     symbols = {asset.symbol for asset in branch.assets} | set(view.book.positions)
     quotes = PaperVenue(services.market, price_jump_pct=services.settings.price_jump_pct).quotes(symbols, now_ms)
     book = view.book.marked(quotes, view.account.policy, now_ms)
-    return Facts(view.account, book, view.opened_last_hour, fills, quotes)
+    return Facts(view.account, book, view.positions, view.opened_last_hour, fills, quotes, now_ms)
 
 
-def _store_packets(
-    services: Services,
-    claims: list[Claim],
-    version: Version,
-    branch: Branch,
-    facts: Facts,
-    now_ms: int,
-    prepared: list[Prepared],
-) -> None:
-    assets = {asset.symbol: asset for asset in branch.assets}
-    _want_targets(services, [assets[claim.symbol].plan for claim in claims], now_ms)
+def _store_packets(services: Services, wanted: list[Run], facts: Facts, now_ms: int, prepared: list[Prepared]) -> None:
+    plans = [run.asset.plan for run in wanted]
+    _want_targets(services, plans, now_ms)
     with services.market.read() as connection:
-        found = retrieval.retrieve(connection, [assets[claim.symbol].plan for claim in claims], now_ms)
-    for claim in claims:
-        made = packet.assemble(claim, version, branch, assets[claim.symbol], found[claim.symbol], facts, now_ms)
+        found = retrieval.retrieve(connection, plans, now_ms)
+    for run in wanted:
+        claim = run.claim
+        made = fitted(packet.assemble(run, found[claim.symbol], facts), services.settings.prompt_budget_tokens)
         stored = artifacts.put(services.store, claim, "packet", packet.encode(made))
+        told = prompt.encode(prompt.assemble(made, stored.sha256))
+        asked = artifacts.put(services.store, claim, "prompt", told)
         fault(AFTER_PACKET_STORED)
         try:
             with services.clash.write() as connection:
                 runs.begin(connection, claim, stored, now_ms=now_ms)
+                runs.add_artifact(connection, claim.run_id, asked, now_ms=now_ms)
         except LeaseLost as error:
             log.warning("run_passed_on", run_id=claim.run_id, error=str(error))
             continue

@@ -62,18 +62,21 @@ def test_the_packet_says_who_what_and_what_was_missing(world: World) -> None:
     world.clone("BTC", "ETH")
     world.minute("BTC", "100", hist=0.5, hist_before=0.3, **RISING)
     _, made = prepared(world)
-    assert (made.schema, made.identity.symbol, made.universe) == ("decision_v1", "BTC", ("BTC", "ETH"))
+    assert (made.schema, made.identity.symbol) == ("decision_v1", "BTC")
+    assert [(one.symbol, one.rank, one.skipped) for one in made.universe] == [
+        ("BTC", 1, None), ("ETH", None, "no_fresh_data"),
+    ]  # fmt: skip
     assert (made.asset.price.reference, made.asset.price.reference_source) == ("100", "candle")
     assert (made.asset.price.mark, made.asset.price.mark_source) == ("100", "venue")
-    fine = [section for section in made.sections if section.entry.granularity_sec < 3_600]
-    problems = {(section.entry.source, section.entry.channel): section.problem for section in fine}
+    fine = [section for section in made.sections if section.granularity_sec < 3_600]
+    problems = {(section.source, section.channel): section.problem for section in fine}
     assert problems[("hyperliquid", "rsi")] is None
     assert problems[("polymarket", "immediate")] == "missing"
     assert made.account.room == {
-        "gross": "300000", "position": "100000", "margin": "100000", "positions": 10, "orders_this_hour": 60,
-        "min_order": "10",
+        "gross": "300000", "position": "100000", "margin": "100000", "drawdown": "10000", "positions": 10,
+        "orders_this_hour": 60, "min_order": "10",
     }  # fmt: skip
-    assert set(made.estimated_tokens) == {"sections", "account", "prompt"}
+    assert made.budget.estimated_tokens["total"] <= made.budget.limit_tokens == 24_000
 
 
 def test_the_packet_shows_the_position_that_the_gates_will_see(world: World) -> None:
@@ -93,7 +96,7 @@ def test_a_run_shows_what_it_read_answered_and_did(world: World) -> None:
     world.minute("BTC", "100", hist=0.5, hist_before=0.3, **RISING)
     (ended,) = waves.run_once(world, clone_id=clone_id, force=True).ended
     view: dict[str, Any] = views.run_view(world.clash, world.store, ended.run_id)
-    assert set(view["artifacts"]) == {"packet", "response", "apply_input"}
+    assert set(view["artifacts"]) == {"packet", "prompt", "response", "apply_input"}
     assert all(f"clone-{clone_id}/run-{ended.run_id}" in item["key"] for item in view["artifacts"].values())
     assert view["response"]["answer"]["action"] == "open_long"
     assert view["apply_input"]["account"]["revision"] == 1

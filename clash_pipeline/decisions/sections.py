@@ -1,0 +1,135 @@
+"""What one read found, as a packet shows it: compact rows under their columns, texts by id, ages and what was wrong.
+
+Rows count time in whole minutes before the newest row, and computed floats keep seven significant digits of their
+column's largest value: what a reader can use, at a third of the tokens. Prices stay the venue's own decimal text.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from clash_pipeline import canonical
+from clash_pipeline.clock import MINUTE_MS
+from clash_pipeline.decisions.texts import Texts
+from clash_pipeline.market import retrieval
+
+Cell = str | int | float | None | tuple[str | None, ...]
+SIGNIFICANT_DIGITS = 7
+MOST_DECIMALS = 18
+TEXT_COLUMNS = frozenset({"question", "title", "description"})
+TEXT_LISTS = frozenset({"outcomes"})
+NUMBER_LISTS = frozenset({"prices"})
+REFERENCES = TEXT_COLUMNS | TEXT_LISTS
+"""Columns whose cells are ids of the `untrusted` list."""
+
+
+class Section(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
+    """One read: rows oldest first; `found` is how many there were before any thinning.
+
+    `of` is whose memory was read, `subject` and `market` are ids of untrusted texts (but for the global subject).
+    `problem` is None, `missing`, `warming_up` or `stale`; `left_out` says why rows that were found are not shown.
+    """
+
+    source: str
+    channel: str
+    of: str
+    granularity_sec: int
+    lookback_sec: int
+    inclusion: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    found: int
+    newest_t: int | None
+    age_ms: int | None
+    scope: str = ""
+    subject: str | None = None
+    market: str | None = None
+    problem: str | None = None
+    left_out: str | None = None
+
+    def column(self, name: str) -> list[Any]:
+        """The values of a column, oldest first."""
+        place = self.columns.index(name)
+        return [row[place] for row in self.rows]
+
+    @cached_property
+    def body(self) -> bytes:
+        """Its canonical JSON, encoded once: packet, prompt and estimate use these same bytes."""
+        return canonical.encode(self)
+
+    @property
+    def references(self) -> set[str]:
+        """The ids of the texts that its rows and its heading refer to."""
+        found = {self.subject, self.market}
+        for place, name in enumerate(self.columns):
+            if name in TEXT_COLUMNS:
+                found |= {row[place] for row in self.rows}  # type: ignore[misc]
+            elif name in TEXT_LISTS:
+                found |= {cell for row in self.rows for cell in row[place] or ()}  # type: ignore[union-attr]
+        return {cell for cell in found if cell is not None}
+
+
+def shown(section: retrieval.Section, texts: Texts) -> Section:
+    """A read as the packet shows it; its texts go into the collection."""
+    entry = section.entry
+    is_global = entry.scope == "global"
+    subject = entry.subject if is_global else texts.refer(f"{entry.source}.subject", entry.subject)
+    return Section(
+        source=entry.source,
+        channel=entry.channel,
+        of=entry.context_symbol,
+        granularity_sec=entry.granularity_sec,
+        lookback_sec=entry.lookback_sec,
+        inclusion=entry.inclusion,
+        columns=("ago_min", *section.columns[1:]),
+        rows=_rows(section, texts),
+        found=len(section.rows),
+        newest_t=section.newest_t,
+        age_ms=section.age_ms,
+        scope=entry.scope,
+        subject=subject or None,
+        market=texts.refer(f"{entry.source}.slug", entry.market),
+        problem=section.problem,
+    )
+
+
+def _rows(section: retrieval.Section, texts: Texts) -> tuple[tuple[Cell, ...], ...]:
+    if not section.rows:
+        return ()
+    times, *columns = zip(*section.rows, strict=True)
+    newest = section.newest_t or 0
+    ago = [(newest - t) // MINUTE_MS for t in times]
+    names = section.columns[1:]
+    made = [_cells(section, name, column, texts) for name, column in zip(names, columns, strict=True)]
+    return tuple(zip(ago, *made, strict=True))
+
+
+def _cells(section: retrieval.Section, name: str, column: Sequence[Any], texts: Texts) -> Iterable[Cell]:
+    source = f"{section.entry.source}.{name.removesuffix('s')}"
+    if name in TEXT_COLUMNS:
+        return [texts.refer(source, cell) for cell in column]
+    if name in TEXT_LISTS:
+        return [tuple(texts.refer(source, item) for item in _listed(cell)) for cell in column]
+    if name in NUMBER_LISTS:
+        return [tuple(_listed(cell)) for cell in column]
+    return rounded(column) if any(type(cell) is float for cell in column) else column
+
+
+def rounded(column: Sequence[Any]) -> list[Cell]:
+    """Floats to seven significant digits of the largest of them; what is not finite is unknown."""
+    top = max((abs(cell) for cell in column if type(cell) is float and isfinite(cell)), default=0.0)
+    exponent = int(f"{top:e}".partition("e")[2])
+    scale = 10.0 ** min(max(SIGNIFICANT_DIGITS - 1 - exponent, 0), MOST_DECIMALS)
+    return [
+        cell if type(cell) is not float else round(cell * scale) / scale if isfinite(cell) else None for cell in column
+    ]
+
+
+def _listed(cell: Any) -> list[Any]:
+    """The items of a stored JSON list; nothing where there is none."""
+    items = json.loads(cell) if isinstance(cell, str) else cell
+    return list(items) if isinstance(items, list | tuple) else []
