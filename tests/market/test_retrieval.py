@@ -9,6 +9,7 @@ from clash_pipeline import canonical
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS
 from clash_pipeline.market import retrieval
 from clash_pipeline.market.read_plan import PROFILES, ReadEntry, ReadPlan
+from clash_pipeline.market.reads import macro
 from clash_pipeline.market.retrieval import Section
 from clash_pipeline.storage.sqlite import Database
 from tests.fakes import market_rows
@@ -18,7 +19,7 @@ AS_OF = 1_753_100_400_000  # 2025-07-21T12:20:00Z
 
 def entry(channel: str, *, granularity: int = 60, lookback: int = 3_600, points: int = 60, **more: str) -> ReadEntry:
     source = {"immediate": "polymarket", "later": "polymarket", "market": "polymarket"}.get(channel, "hyperliquid")
-    source = "defillama" if channel in retrieval.MACRO else source
+    source = "defillama" if channel in macro.CHANNELS else source
     context = more.pop("context", "BTC")
     return ReadEntry("BTC", context, source, channel, lookback, granularity, points, "auto", **more)
 
@@ -178,7 +179,7 @@ def test_insertion_order_does_not_change_a_byte(market: Database, seed: int) -> 
     content = canonical.encode(
         read(market, entry("ohlcv"), entry("rsi"), entry("macd"), entry("ohlcv", granularity=300))
     )
-    assert canonical.sha256(content) == "ef53bc2feeeea3a4565f82580f0451c473a6d22debff6abdcab8503c780927da"
+    assert canonical.sha256(content) == "8c8e0d17061598dd3e7b36ceed220efc7f2aa2d9bda658260a66ee6aa57e48ca"
 
 
 def test_built_in_profiles_are_those_of_the_contract() -> None:
