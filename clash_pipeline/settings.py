@@ -20,6 +20,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX = "CLASH_"
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=8)]
 """An amount of real USD."""
+Capability = Literal["auto", "schema", "reasoning", "schema_old", "object", "plain"]
+"""How a model is asked: a row of `decisions.engines.capabilities`, or by its id."""
 _PRICES = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,8})?,[0-9]{1,6}(?:\.[0-9]{1,8})?", re.ASCII)
 NOT_SETTINGS = frozenset({"CLASH_FAULT", "CLASH_RECORDINGS", "CLASH_SOAK"})
 """Variables of the tests and tools, allowed beside the settings."""
@@ -248,9 +250,9 @@ class Settings(BaseSettings):
     model_1_prices: str = Field("", description="Tier 1: USD a million tokens, input and output, as in `0.15,0.60`.")
     model_2_prices: str = Field("", description="Tier 2: the same.")
     model_3_prices: str = Field("", description="Tier 3: the same.")
-    model_1_takes: str = Field("auto", description="Tier 1: a row of the capability table, or auto: by the model's id.")
-    model_2_takes: str = Field("auto", description="Tier 2: the same.")
-    model_3_takes: str = Field("auto", description="Tier 3: the same.")
+    model_1_takes: Capability = Field("auto", description="Tier 1: a row of the capability table; auto: by its id.")
+    model_2_takes: Capability = Field("auto", description="Tier 2: the same.")
+    model_3_takes: Capability = Field("auto", description="Tier 3: the same.")
     model_max_output_tokens: int = Field(2_000, ge=100, le=16_000, description="Most tokens of an answer.")
     model_deadline_sec: float = Field(
         45, gt=0, le=300, description="From the start of a wave until the last model must have answered."

@@ -71,7 +71,7 @@ async def decide(
     """Decide everything that was prepared."""
     from clash_pipeline.decisions import waves
 
-    decided = await waves.decide(services.store, prepared)
+    decided = await waves.decide_all(services, prepared)
     waves.record(services, decided)
     failed = sum(one.response is None for one in decided)
     context.add_output_metadata({"decided": len(decided), "without_response": failed})
@@ -169,7 +169,7 @@ def _prepared(context: dg.OpExecutionContext, services: Services, found: Sequenc
     prepared, ended = waves.prepare(services, found, worker=worker, dagster_run_id=context.run_id)
     report_ended(context, ended)
     context.add_output_metadata({"due": len(found), "prepared": len(prepared), "clones": str(clones)})
-    return prepared
+    return waves.reserve(services, prepared)
 
 
 def _tagged_clone(tags: dict[str, str]) -> int | None:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from clash_pipeline.archive.stores import ArtifactStore
 from clash_pipeline.clock import MINUTE_MS, SECOND_MS, Clock
+from clash_pipeline.decisions.calls import Allowance, Call
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.errors import LeaseLost
 from clash_pipeline.storage.sqlite import Connection, Database, Row
@@ -31,7 +32,12 @@ class Services(Protocol):
 
     @property
     def clock(self) -> Clock:
-        """Where the time comes from."""
+        """Where the time of the market comes from."""
+        ...
+
+    @property
+    def wall(self) -> Clock:
+        """Where the time of processes and of paid endpoints comes from: never a replayed one."""
         ...
 
     @property
@@ -102,20 +108,28 @@ class ArtifactRef:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run whose packet is stored: all that *decide* needs, anywhere; with the response, if it was decided before."""
+    """A run whose packet is stored: all that *decide* needs, anywhere; with the response, if it was decided before.
+
+    A model may be asked only with an `allowance`; `refused` says why there is none.
+    """
 
     claim: Claim
     packet: ArtifactRef
     response: ArtifactRef | None = None
+    allowance: Allowance | None = None
+    refused: str | None = None
 
 
 @dataclass(frozen=True)
 class Decided:
-    """A run with its stored response, or with the reason why there is none."""
+    """A run with its stored response, or with the reason why there is none; and what asking a model took."""
 
     claim: Claim
     response: ArtifactRef | None
     error: str | None = None
+    trace: ArtifactRef | None = None
+    call: Call | None = None
+    call_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -224,6 +238,19 @@ def responded(connection: Connection, held: Claim, response: ArtifactRef, *, now
     )
     if changed.rowcount:
         add_artifact(connection, held.run_id, response, now_ms=now_ms)
+
+
+def answered(connection: Connection, item: Decided, *, now_ms: int) -> None:
+    """What became of asking: the response, and the trace of the model, also where there is no response.
+
+    Raises:
+        LeaseLost: the run has passed to another worker.
+    """
+    require(connection, item.claim)
+    if item.trace is not None:
+        add_artifact(connection, item.claim.run_id, item.trace, now_ms=now_ms)
+    if item.response is not None:
+        responded(connection, item.claim, item.response, now_ms=now_ms)
 
 
 def end(

@@ -125,12 +125,14 @@ def test_an_engine_that_answers_nonsense_fails_its_run_alone(world: World) -> No
     from decimal import Decimal
 
     from clash_pipeline.decisions.answer import Answer
+    from clash_pipeline.decisions.engines.engine import Decision
 
     class Wild:
-        name = "rules"
+        name, slots = "rules", 1
 
-        async def decide(self, packet: Packet) -> Answer:
-            return Answer(action="open_long", size_pct=Decimal("NaN" if packet.identity.symbol == "BTC" else "10"))
+        async def decide(self, packet: Packet, until: float | None = None) -> Decision:
+            size_pct = Decimal("NaN" if packet.identity.symbol == "BTC" else "10")
+            return Decision(Answer(action="open_long", size_pct=size_pct))
 
     world.clone("BTC", "ETH")
     for symbol in ("BTC", "ETH"):

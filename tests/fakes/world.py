@@ -27,6 +27,11 @@ class World:
     market: Database
     store: ArtifactStore
 
+    @property
+    def wall(self) -> SettableClock:
+        """Here the time of processes is the market's."""
+        return self.clock
+
     def minute(self, symbol: str, close: str, *, hist: float = 0.0, hist_before: float = 0.0, **values: float) -> None:
         """The minute that has just closed, with its indicators and a fresh mark."""
         t = minute_of(self.clock.now_ms()) - MINUTE_MS

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from clash_pipeline.decisions.answer import Action, Answer
+from clash_pipeline.decisions.engines.engine import Decision
 from clash_pipeline.decisions.packet import Packet
 
 TREND_SIZE_PCT = Decimal(20)
@@ -46,21 +47,27 @@ class RulesEngine:
     """Trend and reversion by RSI, Bollinger, moving averages and MACD."""
 
     name = "rules"
+    slots = 8
 
-    async def decide(self, packet: Packet) -> Answer:
+    async def decide(self, packet: Packet, until: float | None = None) -> Decision:
         """One answer, the same for the same packet."""
-        reading = read(packet)
-        if isinstance(reading, str):
-            return Answer(action="hold", rationale=reading)
-        signal = leave(packet.held, reading) if packet.held else enter(reading, can_short=packet.asset.kind == "perp")
-        leverage = min(LEVERAGE, packet.asset.max_leverage or 1) if packet.asset.kind == "perp" else 1
-        return Answer(
-            action=signal.action,
-            size_pct=signal.size_pct,
-            leverage=leverage,
-            confidence=signal.confidence,
-            rationale=signal.why,
-        )
+        return Decision(answer_to(packet))
+
+
+def answer_to(packet: Packet) -> Answer:
+    """What the rules say, with the reason."""
+    reading = read(packet)
+    if isinstance(reading, str):
+        return Answer(action="hold", rationale=reading)
+    signal = leave(packet.held, reading) if packet.held else enter(reading, can_short=packet.asset.kind == "perp")
+    leverage = min(LEVERAGE, packet.asset.max_leverage or 1) if packet.asset.kind == "perp" else 1
+    return Answer(
+        action=signal.action,
+        size_pct=signal.size_pct,
+        leverage=leverage,
+        confidence=signal.confidence,
+        rationale=signal.why,
+    )
 
 
 def enter(reading: Reading, *, can_short: bool) -> Signal:
