@@ -88,8 +88,8 @@ def room(facts: Facts, symbol: str, peak: int) -> dict[str, str | int]:
     held = book.positions.get(symbol)
     position = mul_div(book.equity, policy.max_position_pct, 100, Rounding.FLOOR) - (held.value if held else 0)
     gross = mul_div(book.equity, policy.max_gross_pct, 100, Rounding.FLOOR) - book.gross
-    floor = mul_div(peak, RATE - policy.max_drawdown, RATE, Rounding.CEIL)
-    return {
+    floor = policy.equity_floor(facts.account.start_balance, peak)
+    left: dict[str, str | int] = {
         "position": usd_text(max(position, 0)),
         "gross": usd_text(max(gross, 0)),
         "margin": usd_text(max(book.free, 0)),
@@ -98,6 +98,10 @@ def room(facts: Facts, symbol: str, peak: int) -> dict[str, str | int]:
         "orders_this_hour": max(policy.max_orders_per_hour - facts.opened_last_hour, 0),
         "min_order": usd_text(policy.min_order),
     }
+    quote = facts.quotes.get(symbol)
+    if policy.max_volume_share is not None and quote is not None and quote.liquidity.day_volume is not None:
+        left["volume"] = usd_text(mul_div(quote.liquidity.day_volume, policy.max_volume_share, RATE, Rounding.FLOOR))
+    return left
 
 
 def _ledger(facts: Facts) -> Ledger:
