@@ -4,11 +4,13 @@ A claim carries a fencing token; every later write names the token it claimed wi
 past its claim cannot write any more (09 §4.9).
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from clash_pipeline.archive.stores import ArtifactStore
-from clash_pipeline.clock import MINUTE_MS, SECOND_MS, Clock
+from clash_pipeline.clock import SECOND_MS, Clock
 from clash_pipeline.decisions.calls import Allowance, Call
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.errors import LeaseLost
@@ -56,8 +58,7 @@ class Services(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Due:
+class Due(NamedTuple):
     """One run that should happen now; `run_id` is set when it is an interrupted one that is taken up again."""
 
     account_id: int
@@ -70,6 +71,8 @@ class Due:
     cadence_sec: int
     engine: str
     run_id: int | None = None
+    fill_at: int | None = None
+    """When the answers of this tick are filled, at one price for all; None fills at the newest price (11, 1)."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Claim:
     cadence_sec: int
     engine: str
     attempts: int = 1
+    fill_at: int | None = None
 
     @property
     def expires_at(self) -> int:
@@ -147,44 +151,6 @@ class Ended:
     effective: str | None
 
 
-def tick_of(now_ms: int, cadence_sec: int, phase_ms: int) -> int:
-    """The newest tick of a grid: floor((now − phase) / cadence) × cadence + phase (03 Cadence)."""
-    cadence_ms = cadence_sec * SECOND_MS
-    return (now_ms - phase_ms) // cadence_ms * cadence_ms + phase_ms
-
-
-def phase_of(account_id: int, account_kind: str, cadence_sec: int) -> int:
-    """Sandboxes are spread over the cadence by account id, in minutes; races and auditions share one grid (03, 11)."""
-    return 0 if account_kind != "sandbox" else account_id % max(cadence_sec // 60, 1) * MINUTE_MS
-
-
-def claim(
-    connection: Connection, due: Due, *, worker: str, now_ms: int, ttl_ms: int, dagster_run_id: str | None
-) -> Claim | None:
-    """Claim a run, new or left behind, inside the caller's transaction; None when somebody else has it."""
-    values = {
-        "account": due.account_id, "clone": due.clone_id, "version": due.version_id, "branch": due.branch,
-        "symbol": due.symbol, "tick": due.tick, "kind": due.kind, "cadence": due.cadence_sec, "engine": due.engine,
-        "worker": worker, "until": now_ms + ttl_ms, "dagster": dagster_run_id, "now": now_ms,
-    }  # fmt: skip
-    row = connection.execute(
-        """
-        INSERT INTO decision_runs
-          (account_id, clone_id, version_id, branch, symbol, tick, kind, cadence_sec, engine, state, reason, attempts,
-           claimed_by, claim_token, claimed_until, dagster_run_id, created_at)
-        VALUES (:account, :clone, :version, :branch, :symbol, :tick, :kind, :cadence, :engine, 'queued', 'claimed', 1,
-                :worker, 1, :until, :dagster, :now)
-        ON CONFLICT (account_id, branch, symbol, tick) DO UPDATE SET
-          attempts = attempts + 1, claimed_by = :worker, claim_token = claim_token + 1, claimed_until = :until,
-          dagster_run_id = coalesce(:dagster, dagster_run_id)
-        WHERE state IN ('queued', 'running') AND claimed_until < :now
-        RETURNING *
-        """,
-        values,
-    ).fetchone()
-    return None if row is None else claim_of(row)
-
-
 def claim_of(row: Row) -> Claim:
     """A claim from its row."""
     return Claim(
@@ -200,6 +166,7 @@ def claim_of(row: Row) -> Claim:
         cadence_sec=row["cadence_sec"],
         engine=row["engine"],
         attempts=row["attempts"],
+        fill_at=row["fill_at"],
     )
 
 
@@ -308,40 +275,37 @@ def artifacts_of(connection: Connection, run_id: int) -> dict[str, ArtifactRef]:
     return {row["kind"]: ArtifactRef(**dict(row)) for row in rows}
 
 
-def left_behind(connection: Connection, *, now_ms: int, clone_id: int | None, account_id: int | None) -> list[Due]:
-    """Unfinished runs whose claim has run out, oldest first."""
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands, as apply has to know it."""
+
+    token: int
+    packet_hash: str | None
+    decided_at: int | None
+
+
+def standing(connection: Connection, run_ids: Sequence[int]) -> dict[int, Standing]:
+    """Where open runs stand, by id."""
     rows = connection.execute(
         """
-        SELECT account_id, clone_id, version_id, branch, symbol, tick, kind, cadence_sec, engine, id AS run_id
-        FROM decision_runs
-        WHERE state IN ('queued', 'running') AND claimed_until < :now
-          AND (:clone IS NULL OR clone_id = :clone) AND (:account IS NULL OR account_id = :account)
-        ORDER BY id
+        SELECT r.id, r.claim_token, r.packet_hash, r.decided_at
+        FROM json_each(?) j CROSS JOIN decision_runs r ON r.id = j.value WHERE r.state IN ('queued', 'running')
         """,
-        {"now": now_ms, "clone": clone_id, "account": account_id},
+        (json.dumps(run_ids),),
     )
-    return [Due(**dict(row)) for row in rows]
+    return {row["id"]: Standing(row["claim_token"], row["packet_hash"], row["decided_at"]) for row in rows}
 
 
-def undelivered_ids(connection: Connection, *, now_ms: int) -> set[int]:
-    """Runs that have a response, lack an apply, and belong to no living worker."""
+def responses_of(connection: Connection, run_ids: Sequence[int]) -> dict[int, ArtifactRef]:
+    """The stored responses of runs, by id."""
     rows = connection.execute(
         """
-        SELECT id FROM decision_runs
-        WHERE state = 'running' AND response_hash IS NOT NULL AND claimed_until < ?
+        SELECT a.run_id, a.kind, a.key, a.sha256, a.size_bytes, a.store
+        FROM json_each(?) j CROSS JOIN decision_artifacts a ON a.run_id = j.value WHERE a.kind = 'response'
         """,
-        (now_ms,),
+        (json.dumps(run_ids),),
     )
-    return {row["id"] for row in rows}
-
-
-def exists(connection: Connection, account_id: int, branch: str, symbol: str, tick: int) -> bool:
-    """Whether the run of a tick was claimed, whatever became of it."""
-    found = connection.execute(
-        "SELECT 1 FROM decision_runs WHERE account_id = ? AND branch = ? AND symbol = ? AND tick = ?",
-        (account_id, branch, symbol, tick),
-    ).fetchone()
-    return found is not None
+    return {row[0]: ArtifactRef(*row[1:]) for row in rows}
 
 
 def _fenced(rows: int, held: Claim) -> None:

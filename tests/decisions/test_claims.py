@@ -11,7 +11,7 @@ import pytest
 
 from clash_pipeline.archive.stores import MemoryStore, StoreUnavailable
 from clash_pipeline.clock import MINUTE_MS
-from clash_pipeline.decisions import apply, prepare, runs, waves
+from clash_pipeline.decisions import apply, prepare, runs, submission, waves
 from clash_pipeline.decisions.audit import audit
 from clash_pipeline.decisions.runs import Ended
 from clash_pipeline.prop import desk
@@ -116,10 +116,14 @@ def test_a_run_that_is_never_finished_is_parked(world: World) -> None:
     clone_id, _ = world.clone("BTC", engine="hold", cadence_sec=86_400)
     world.minute("BTC", "100", **RISING)
     waves.prepare(world, waves.due(world, clone_id=clone_id, force=True), worker="w")
-    for _ in range(5):
+    for _ in range(4):
+        assert waves.parked(world) == []
         world.clock.advance(61_000)
-        _, ended = waves.prepare(world, waves.due(world, clone_id=clone_id), worker="w")
-    assert [(run.state, run.reason) for run in ended] == [("failed", "gave_up_after_5_attempts")]
+        assert len(waves.prepare(world, waves.due(world, clone_id=clone_id), worker="w")[0]) == 1
+    world.clock.advance(61_000)
+    assert waves.due(world, clone_id=clone_id) == []
+    assert [(run.state, run.reason) for run in waves.parked(world)] == [("failed", "gave_up_after_5_attempts")]
+    assert waves.parked(world) == []
 
 
 class Silent(MemoryStore):
@@ -162,9 +166,9 @@ BOUNDARIES = [
     prepare.AFTER_CLAIM,
     prepare.AFTER_PACKET_STORED,
     prepare.AFTER_BEGIN,
-    apply.AFTER_INPUT_STORED,
+    submission.AFTER_INPUT_STORED,
     desk.AFTER_LEDGER,
-    apply.AFTER_SUBMIT,
+    submission.AFTER_SUBMIT,
     apply.AFTER_APPLIED,
 ]
 

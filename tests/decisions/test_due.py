@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from clash_pipeline.clock import MINUTE_MS, SECOND_MS
 from clash_pipeline.clones import clones
 from clash_pipeline.clones.clones import CloneError
-from clash_pipeline.decisions import runs, waves
+from clash_pipeline.decisions import grid, waves
 from clash_pipeline.prop import accounts
 from clash_pipeline.prop.accounts import AccountUnknown
 from clash_pipeline.storage.sqlite import one
@@ -19,24 +19,24 @@ CADENCE_MS = 300 * SECOND_MS
 @given(st.integers(0, 2 * 10**12), st.integers(60, 86_400), st.integers(1, 10**6))
 def test_ticks_lie_on_the_grid_of_the_contract(now_ms: int, cadence_sec: int, account_id: int) -> None:
     """tick = floor((now − phase) / cadence) × cadence + phase, phase = account id modulo the cadence in minutes."""
-    phase = runs.phase_of(account_id, "sandbox", cadence_sec)
-    tick = runs.tick_of(now_ms, cadence_sec, phase)
+    phase = grid.phase_of(account_id, "sandbox", cadence_sec)
+    tick = grid.tick_of(now_ms, cadence_sec, phase)
     assert phase == account_id % (cadence_sec // 60) * MINUTE_MS
     assert 0 <= now_ms - tick < cadence_sec * 1_000
     assert (tick - phase) % (cadence_sec * 1_000) == 0
-    assert runs.tick_of(tick + cadence_sec * 1_000 - 1, cadence_sec, phase) == tick
+    assert grid.tick_of(tick + cadence_sec * 1_000 - 1, cadence_sec, phase) == tick
 
 
 @pytest.mark.parametrize("kind", ["race", "audition"])
 def test_races_and_auditions_share_one_grid(kind: str) -> None:
-    assert {runs.phase_of(account_id, kind, 300) for account_id in range(20)} == {0}
+    assert {grid.phase_of(account_id, kind, 300) for account_id in range(20)} == {0}
 
 
 def test_a_tick_is_due_once_and_a_late_one_does_not_drift(world: World) -> None:
     clone_id, account_id = world.clone("BTC", engine="hold")
     assert waves.due(world) == []  # the account did not exist at the last tick
-    phase = runs.phase_of(account_id, "sandbox", 300)
-    tick = runs.tick_of(world.clock.now_ms(), 300, phase) + CADENCE_MS
+    phase = grid.phase_of(account_id, "sandbox", 300)
+    tick = grid.tick_of(world.clock.now_ms(), 300, phase) + CADENCE_MS
     world.clock.set(tick + 100 * SECOND_MS)
     world.minute("BTC", "100", **RISING)
     assert [(due.tick, due.kind, due.symbol) for due in waves.due(world)] == [(tick, "due", "BTC")]
