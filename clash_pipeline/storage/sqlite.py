@@ -114,6 +114,10 @@ class Database:
             OutcomeUnknown: COMMIT failed half-way; look before repeating.
         """
         connection = self._connection("writer")
+        if self._is_together:
+            with _savepoint(connection):
+                yield connection
+            return
         if connection.in_transaction:
             raise StorageError("a write transaction is already open in this thread; pass its connection on")
         _begin_immediate(connection)
@@ -131,8 +135,27 @@ class Database:
             log.warning("slow_transaction", file=self.path.name, held_sec=round(held, 3))
 
     @contextmanager
+    def together(self) -> Iterator[Connection]:
+        """One write transaction around several use-cases, so that their effects are kept or lost as one.
+
+        Each `write` of this thread becomes a savepoint of it, and each `read` sees what was written so far. The same
+        rule holds as for any transaction: nothing inside may wait for a network, a model or a person.
+        """
+        if self._is_together:
+            raise StorageError("this thread already keeps its writes together")
+        with self.write() as connection:
+            self._local.together = True
+            try:
+                yield connection
+            finally:
+                self._local.together = False
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read-only connection inside one read transaction: every statement sees the same snapshot."""
+        if self._is_together:  # the reader would not see what was written and is not committed
+            yield self._connection("writer")
+            return
         connection = self._connection("reader")
         if connection.in_transaction:  # a read inside a read shares its snapshot
             yield connection
@@ -154,6 +177,10 @@ class Database:
                 connection.close()
             self._all.clear()
         self._local = threading.local()
+
+    @property
+    def _is_together(self) -> bool:
+        return bool(getattr(self._local, "together", False))
 
     def _connection(self, role: str) -> Connection:
         if os.getpid() != self._pid:
@@ -219,6 +246,22 @@ def one(connection: Connection, statement: str, parameters: Sequence[Any] = ()) 
     """The first column of the first row, or None."""
     row = connection.execute(statement, parameters).fetchone()
     return None if row is None else row[0]
+
+
+@contextmanager
+def _savepoint(connection: Connection) -> Iterator[None]:
+    """A part of a transaction that can be undone by itself."""
+    connection.execute("SAVEPOINT part")
+    try:
+        yield
+    except BaseException as error:
+        if connection.in_transaction:  # a full disk undoes the whole transaction by itself
+            connection.execute("ROLLBACK TO part")
+            connection.execute("RELEASE part")
+        if (translated := _translated(error)) is error:
+            raise
+        raise translated from error
+    connection.execute("RELEASE part")
 
 
 def _begin_immediate(connection: Connection) -> None:
