@@ -27,6 +27,11 @@ def notes(database: Database) -> list[str]:
         return [row["text"] for row in connection.execute("SELECT text FROM notes ORDER BY text")]
 
 
+def _twice(database: Database) -> None:
+    add(database, "a")
+    add(database, "a")
+
+
 def test_what_is_done_together_is_kept_together(database: Database) -> None:
     with database.together():
         add(database, "a")
@@ -36,9 +41,8 @@ def test_what_is_done_together_is_kept_together(database: Database) -> None:
 
 
 def test_what_is_done_together_is_lost_together(database: Database) -> None:
-    with pytest.raises(LookupError), database.together():
-        add(database, "a")
-        raise LookupError
+    with pytest.raises(IntegrityError), database.together():
+        _twice(database)
     assert notes(database) == []
 
 
