@@ -13,12 +13,11 @@ import msgspec
 from clash_pipeline import canonical
 from clash_pipeline.clones.clones import Clone, Version
 from clash_pipeline.clones.compiler import Branch, BranchAsset
-from clash_pipeline.decisions import sections
 from clash_pipeline.decisions.account_state import AccountState, Facts, account_state
 from clash_pipeline.decisions.artifacts import prefix_of
 from clash_pipeline.decisions.candidates import Choice
 from clash_pipeline.decisions.runs import Claim
-from clash_pipeline.decisions.sections import Section
+from clash_pipeline.decisions.sections import Memo, Section
 from clash_pipeline.decisions.texts import CUSTOM_BYTES, Texts, Untrusted, custom
 from clash_pipeline.market.read_plan import Dropped
 from clash_pipeline.market.retrieval import Found
@@ -184,11 +183,14 @@ class Run:
     choices: tuple[Choice, ...]
 
 
-def assemble(run: Run, found: Found, facts: Facts) -> Packet:
-    """Put one packet together, whole; `thinning.fitted` then brings it within its budget."""
+def assemble(run: Run, found: Found, facts: Facts, memo: Memo | None = None) -> Packet:
+    """Put one packet together, whole; `thinning.fitted` then brings it within its budget.
+
+    A memo lets packets that read the same rows share them; it changes no byte.
+    """
     texts, plan = Texts(), run.asset.plan
     name = texts.refer("clone.name", run.clone.name)
-    reads = _shown(found, texts)
+    reads = _shown(found, texts, memo or Memo())
     words = custom(run.asset.prompt)
     return Packet(
         schema=SCHEMA,
@@ -222,11 +224,11 @@ def decode(content: bytes) -> Packet:
     return msgspec.json.decode(content, type=Packet)
 
 
-def _shown(found: Found, texts: Texts) -> list[Section]:
+def _shown(found: Found, texts: Texts, memo: Memo) -> list[Section]:
     """The reads in plan order; where texts run short, those that are required have theirs first."""
     needs = [PROMINENCE.index(section.entry.inclusion) for section in found.sections]
     by_need = sorted(range(len(needs)), key=lambda place: -needs[place])
-    made = {place: sections.shown(found.sections[place], texts) for place in by_need}
+    made = {place: memo.shown(found.sections[place], texts) for place in by_need}
     return [made[place] for place in sorted(made)]
 
 

@@ -22,8 +22,8 @@ The message has one part a line: a name, then JSON.
 - Amounts are USD as decimal text; prices are the venue's decimal text; times are epoch milliseconds.
 - A read has `columns` and `rows`, oldest first. `ago_min` counts whole minutes before the newest row, whose time is
   `newest_t`; `granularity_sec` is the length of a row, 0 for samples. `rate_e10` is a rate in units of 1e-10.
-- `problem` says that a read is `missing`, `stale` or `warming_up`; `left_out` that its rows did not fit; `found`
-  counts the rows before thinning. What is missing is unknown, never zero.
+- `problem` says that a read is `missing`, `late`, `stale` or `warming_up`; `left_out` that its rows did not fit;
+  `found` counts its rows before thinning, `expected` those without a hole. What is missing is unknown, never zero.
 - `room` in `account` is what each limit still allows. Orders beyond it are refused.
 - `own` is the traded asset, `cross_asset` other assets, `polymarket` prediction markets, `defillama` macro figures.
 - Ids such as `t1` refer to entries of `untrusted`.

@@ -28,10 +28,10 @@ REFERENCES = TEXT_COLUMNS | TEXT_LISTS
 
 
 class Section(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
-    """One read: rows oldest first; `found` is how many there were before any thinning.
+    """One read: rows oldest first; `found` is how many there were before any thinning, `expected` without a hole.
 
     `of` is whose memory was read, `subject` and `market` are ids of untrusted texts (but for the global subject).
-    `problem` is None, `missing`, `warming_up` or `stale`; `left_out` says why rows that were found are not shown.
+    `problem` is None, `missing`, `warming_up`, `late` or `stale`; `left_out` says why rows are not shown.
     """
 
     source: str
@@ -43,6 +43,7 @@ class Section(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     found: int
+    expected: int
     newest_t: int | None
     age_ms: int | None
     scope: str = ""
@@ -73,6 +74,26 @@ class Section(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         return {cell for cell in found if cell is not None}
 
 
+class Memo:
+    """Reads without texts that were shown before: packets of one group that read the same rows share them, encoded."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[object, ...], tuple[object, Section]] = {}
+
+    def shown(self, section: retrieval.Section, texts: Texts) -> Section:
+        """A read as the packet shows it, made once for the same rows."""
+        entry = section.entry
+        if entry.market or entry.source == "polymarket" or entry.scope not in ("", "global"):
+            return shown(section, texts)
+        key = (
+            id(section.rows), entry.source, entry.channel, entry.context_symbol, entry.granularity_sec,
+            entry.lookback_sec, entry.inclusion, entry.scope, entry.subject,
+        )  # fmt: skip
+        if key not in self._kept:
+            self._kept[key] = (section.rows, shown(section, texts))  # the rows stay, so that no other has their id
+        return self._kept[key][1]
+
+
 def shown(section: retrieval.Section, texts: Texts) -> Section:
     """A read as the packet shows it; its texts go into the collection."""
     entry = section.entry
@@ -88,6 +109,7 @@ def shown(section: retrieval.Section, texts: Texts) -> Section:
         columns=("ago_min", *section.columns[1:]),
         rows=_rows(section, texts),
         found=len(section.rows),
+        expected=section.expected,
         newest_t=section.newest_t,
         age_ms=section.age_ms,
         scope=entry.scope,

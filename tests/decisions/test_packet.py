@@ -87,7 +87,7 @@ def test_the_packet_shows_the_position_that_the_gates_will_see(world: World) -> 
     world.minute("BTC", "101", **RISING)
     _, made = prepared(world)
     assert made.held is not None
-    assert (made.held["side"], made.held["mark"], made.held["unrealized"]) == ("long", "101", "157.6682")
+    assert (made.held["side"], made.held["mark"], made.held["unrealized"]) == ("long", "101", "191.9232")
     assert made.account.recent_fills[0]["side"] == "buy"
 
 

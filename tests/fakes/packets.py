@@ -58,6 +58,7 @@ def read(
         columns=("ago_min", "c"),
         rows=tuple((step * ago, f"{100 + ago}.25") for ago in reversed(range(points))),
         found=points,
+        expected=points,
         newest_t=NOW - 60_000 if points else None,
         age_ms=60_000 if points else None,
         problem=None if points else "missing",
