@@ -9,7 +9,7 @@ from clash_pipeline.prop import margin
 from clash_pipeline.prop.policy import Policy
 from clash_pipeline.prop.positions import Position
 from clash_pipeline.prop.pricing import Quote
-from clash_pipeline.units import Rounding
+from clash_pipeline.units import Rounding, mul_div
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,14 @@ class Book:
         """Equity that no position ties up."""
         return self.equity - self.margin
 
+    @cached_property
+    def cash(self) -> int:
+        """What spot may be bought with: not tied up as basis or margin, and no profit not booked yet (11, 4)."""
+        spot = sum(position.cost for position in self.positions.values() if position.kind == "spot")
+        perps = [position for position in self.positions.values() if position.kind != "spot"]
+        tied = sum(margin.initial(position.value, position.leverage) for position in perps)
+        return self.balance - spot - tied + min(sum(position.unrealized for position in perps), 0)
+
     def maintenance(self, listing: Listing) -> int:
         """Maintenance margin of the perps, by their tiers; spot needs none."""
         return sum(
@@ -51,6 +59,30 @@ class Book:
             for position in self.positions.values()
             if position.kind == "perp" and position.symbol in listing
         )
+
+    def liquidation_price(self, symbol: str, listing: Listing) -> int | None:
+        """The scaled price of one perp at which the account's equity meets its maintenance margin, all else unmoved.
+
+        None for spot, for a symbol that is not held, listed or marked, and where no positive price does it.
+        """
+        held, asset = self.positions.get(symbol), listing.get(symbol)
+        if held is None or asset is None or held.kind != "perp" or held.mark is None:
+            return None
+        return margin.liquidation_price(
+            asset.tiers, price=held.mark, size=held.size, sz_factor=held.grid.notional_factor,
+            margin_available=self.equity - self.maintenance(listing),
+        )  # fmt: skip
+
+    def price_at_equity(self, symbol: str, equity: int) -> int | None:
+        """The scaled price of one position at which equity is `equity`, all else unmoved, rounded against the account.
+
+        None where it is not held or not marked.
+        """
+        held = self.positions.get(symbol)
+        if held is None or held.mark is None:
+            return None
+        apart = mul_div(self.equity - equity, 1, abs(held.size) * held.grid.notional_factor, Rounding.FLOOR)
+        return held.mark - held.side * apart
 
     def with_position(self, position: Position) -> "Book":
         """The same book after a position changed."""

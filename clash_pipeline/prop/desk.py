@@ -17,6 +17,7 @@ from clash_pipeline.prop.ledger import Entry, Line
 from clash_pipeline.prop.orders import Leg
 from clash_pipeline.prop.positions import Effect, Position, after_fill
 from clash_pipeline.prop.pricing import Quote, Reference
+from clash_pipeline.prop.stops import NOTHING, Armed
 from clash_pipeline.storage.sqlite import Connection, one
 
 Origin = Literal["decision", "stop", "target", "liquidation", "admin"]
@@ -44,6 +45,8 @@ class Order:
     reason: str
     action_id: int | None = None
     trigger_minute: int | None = None
+    armed: Armed = NOTHING
+    """The stop and target that a position has after an opening leg."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Desk:
             before, is_buy=leg.is_buy, size=leg.size, price=leg.price, fee=leg.fee,
             leverage=order.leverage if leg.is_opening else before.leverage, now_ms=self.now_ms,
         )  # fmt: skip
+        if leg.is_opening:
+            effect = replace(effect, position=replace(effect.position, **order.armed._asdict()))
         order_id = self._write_order(order, leg, before)
         fault(AFTER_ORDER)
         fill_id = self._write_fill(order_id, order, leg, reference, effect)
@@ -103,6 +108,11 @@ class Desk:
         self._write_ledger(fill_id, order, leg, effect)
         fault(AFTER_LEDGER)
         return Filled(order_id, fill_id, leg, reference, effect)
+
+    def keep(self, position: Position) -> None:
+        """Write a position that changed without a fill: by a mark, or by funding."""
+        self.positions[position.symbol] = position
+        accounts.store_position(self.connection, self.account.id, position, now_ms=self.now_ms)
 
     def book_group(self, entry: Entry, lines: list[Line]) -> None:
         """Append a ledger group, and its lines to the balance."""

@@ -1,97 +1,18 @@
 """The gates: one ordered list of small rules; the first that refuses decides, later ones may rely on earlier ones.
 
 Each refusal carries its code and the figures that decided it. Limits and the hourly rate bind only orders that raise
-exposure; a reduction is never refused by them (04 Intake).
+exposure; a reduction is never refused by them (04 Intake). The opening leg of a flip raises exposure.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 
-from clash_pipeline.prop import margin, orders
-from clash_pipeline.prop.accounts import Account
-from clash_pipeline.prop.book import Book, marked
-from clash_pipeline.prop.orders import Leg
-from clash_pipeline.prop.positions import Position, after_fill
-from clash_pipeline.prop.pricing import Quote, Reference, is_fresh, max_age_ms
-from clash_pipeline.prop.proposal import Proposal
-from clash_pipeline.units import Rounding, mul_div, usd_text
+from clash_pipeline.prop import margin, orders, risk
+from clash_pipeline.prop.case import Case, Rejection
+from clash_pipeline.prop.pricing import max_age_ms
+from clash_pipeline.units import RATE, Rounding, mul_div, scaled_text, usd_text
 
-Figures = dict[str, str | int | None]
 SUPPORTED = frozenset({"open_long", "open_short", "increase", "reduce", "close"})
 NEEDS_POSITION = frozenset({"increase", "reduce", "close"})
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """Why an action was refused."""
-
-    code: str
-    figures: Figures
-
-
-@dataclass(frozen=True)
-class Case:
-    """One proposal before the gates: the account as it stands, what memory says, and what follows from both."""
-
-    account: Account
-    book: Book
-    proposal: Proposal
-    quote: Quote | None
-    position: Position
-    opened_last_hour: int
-    now_ms: int
-
-    @cached_property
-    def reference(self) -> Reference | None:
-        """The price that would be traded on."""
-        return self.quote.reference(self.account.policy, self.now_ms) if self.quote else None
-
-    @cached_property
-    def amount(self) -> int | None:
-        """The size or notional that is asked for."""
-        return orders.requested(self.proposal, self.position, self.book.equity)
-
-    @cached_property
-    def legs(self) -> tuple[Leg, ...]:
-        """The orders it means, priced."""
-        if self.quote is None or self.quote.asset is None or self.reference is None or self.amount is None:
-            return ()
-        policy = self.account.policy
-        return orders.legs(
-            self.proposal, self.position, self.amount, self.quote.asset, self.reference, self.quote.liquidity,
-            cap=policy.slippage_cap, now_ms=self.now_ms,
-        )  # fmt: skip
-
-    @cached_property
-    def opening(self) -> Leg | None:
-        """The leg that raises exposure, if there is one."""
-        return next((leg for leg in self.legs if leg.is_opening), None)
-
-    @cached_property
-    def is_full_close(self) -> bool:
-        """Whether nothing of the position would be left and nothing new opened."""
-        return self.opening is None and all(leg.size == abs(self.position.size) for leg in self.legs)
-
-    @cached_property
-    def after(self) -> Book:
-        """The book after all legs, every position at its mark."""
-        position, book = self.position, self.book
-        for leg in self.legs:
-            effect = after_fill(
-                position, is_buy=leg.is_buy, size=leg.size, price=leg.price, fee=leg.fee,
-                leverage=self.proposal.leverage, now_ms=self.now_ms,
-            )  # fmt: skip
-            position = effect.position
-            book = Book(book.balance + effect.realized - leg.fee, book.positions)
-        return book.with_position(marked(position, self.quote, self.account.policy, self.now_ms))
-
-    @cached_property
-    def notional_after(self) -> int:
-        """The position's notional after all legs, at the price it is traded at."""
-        held = self.after.positions.get(self.proposal.symbol)
-        return held.grid.notional(self.legs[-1].price, abs(held.size)) if held else 0
-
 
 Gate = Callable[[Case], Rejection | None]
 
@@ -108,12 +29,15 @@ def account_not_active(case: Case) -> Rejection | None:
 
 
 def window_closed(case: Case) -> Rejection | None:
-    """The account's window is over, or has not begun."""
-    starts, ends, now = case.account.starts_at, case.account.ends_at, case.now_ms
-    is_over = ends is not None and now >= ends
-    is_early = starts is not None and now < starts
-    return (
-        Rejection("window_closed", {"now": now, "starts_at": starts, "ends_at": ends}) if is_over or is_early else None
+    """The account's window is over, has not begun, or takes no more orders before the fixing (11, 9)."""
+    starts, ends, quiet = case.account.starts_at, case.account.ends_at, case.account.policy.last_order_before_end_ms
+    is_over = ends is not None and (case.now_ms >= ends or (quiet > 0 and case.filled_as_of > ends - quiet))
+    is_early = starts is not None and case.filled_as_of < starts
+    if not is_over and not is_early:
+        return None
+    last = ends - quiet if ends is not None and quiet else ends
+    return Rejection(
+        "window_closed", {"now": case.filled_as_of, "starts_at": starts, "ends_at": ends, "last_order_at": last}
     )
 
 
@@ -124,11 +48,15 @@ def action_unsupported(case: Case) -> Rejection | None:
 
 
 def symbol_not_allowed(case: Case) -> Rejection | None:
-    """Outside the account's allowed symbols; what is already held may always be reduced."""
-    allowed = case.account.policy.symbols
-    if allowed is None or case.proposal.symbol in allowed or _only_reduces(case):
+    """Outside the account's symbols, or spot where there is none; what is already held may always be reduced."""
+    policy, symbol = case.account.policy, case.proposal.symbol
+    if _only_reduces(case):
         return None
-    return Rejection("symbol_not_allowed", {"symbol": case.proposal.symbol, "allowed": len(allowed)})
+    if policy.symbols is not None and symbol not in policy.symbols:
+        return Rejection("symbol_not_allowed", {"symbol": symbol, "allowed": len(policy.symbols)})
+    if case.is_spot and not policy.allows_spot:
+        return Rejection("symbol_not_allowed", {"symbol": symbol, "kind": "spot"})
+    return None
 
 
 def symbol_not_tradable(case: Case) -> Rejection | None:
@@ -141,25 +69,30 @@ def symbol_not_tradable(case: Case) -> Rejection | None:
 
 
 def price_unavailable(case: Case) -> Rejection | None:
-    """Memory has no positive price at all."""
+    """Memory has no positive price at all; or the minute of the common instant is missing, open or without a trade."""
     if case.reference is not None and case.reference.price is not None:
         return None
-    return Rejection("price_unavailable", {"symbol": case.proposal.symbol})
+    figures: dict[str, str | int | None] = {"symbol": case.proposal.symbol}
+    if case.account.policy.fill_delay_ms:
+        figures |= {"fill_minute": case.fill_minute, "why": case.why_no_close}
+    return Rejection("price_unavailable", figures)
 
 
 def price_stale(case: Case) -> Rejection | None:
-    """The newest price is older than the policy allows; the limit itself is accepted."""
+    """The price is older than the policy allows, or than what the decision already knew; the limit is accepted."""
     reference, policy = case.reference, case.account.policy
-    if reference is None or is_fresh(reference, policy, case.now_ms):
+    if reference is None or case.quote is None:
         return None
-    return Rejection(
-        "price_stale",
-        {
-            "source": reference.source,
-            "age_ms": reference.age_ms(case.now_ms),
-            "limit_ms": max_age_ms(reference.source, policy),
-        },
-    )
+    if case.newest_datum_at is not None and policy.fill_delay_ms and reference.at < case.newest_datum_at:
+        return Rejection(
+            "price_stale",
+            {"source": reference.source, "price_at": reference.at, "newest_datum_at": case.newest_datum_at},
+        )
+    if case.quote.is_fresh(reference, policy, case.now_ms):
+        return None
+    limit = max_age_ms(case.proposal.symbol, reference.source, policy)
+    age = reference.age_ms(case.now_ms)
+    return Rejection("price_stale", {"source": reference.source, "age_ms": age, "limit_ms": limit})
 
 
 def size_invalid(case: Case) -> Rejection | None:
@@ -189,10 +122,7 @@ def no_position(case: Case) -> Rejection | None:
 def side_conflict(case: Case) -> Rejection | None:
     """An open on the side that is already held, or a short of a spot asset."""
     side = orders.OPENING.get(case.proposal.action)
-    is_spot_short = (
-        side == -1 and case.quote is not None and case.quote.asset is not None and case.quote.asset.kind == "spot"
-    )
-    if side is None or (side != case.position.side and not is_spot_short):
+    if side is None or (side != case.position.side and not (side == -1 and case.is_spot)):
         return None
     held = case.position.grid.size_text(case.position.size)
     return Rejection("side_conflict", {"action": case.proposal.action, "held": held, "kind": case.position.kind})
@@ -212,7 +142,7 @@ def leverage_exceeded(case: Case) -> Rejection | None:
     if case.opening is None or case.quote is None or case.quote.asset is None:
         return None
     asset, wanted = case.quote.asset, case.proposal.leverage
-    own = 1 if asset.kind == "spot" else margin.max_leverage(asset.tiers, case.notional_after)
+    own = 1 if case.is_spot else margin.max_leverage(asset.tiers, case.notional_after)
     limit = min(own, case.account.policy.max_leverage)
     return Rejection("leverage_exceeded", {"leverage": wanted, "limit": limit}) if not 1 <= wanted <= limit else None
 
@@ -241,11 +171,66 @@ def open_positions_limit(case: Case) -> Rejection | None:
 
 
 def insufficient_margin(case: Case) -> Rejection | None:
-    """Initial margin after the order, fees and slippage paid, would exceed equity."""
-    if case.opening is None or case.after.free >= 0:
+    """Initial margin after the order, fees and slippage paid, would exceed equity; spot must be paid in free cash."""
+    if case.opening is None:
         return None
+    if case.after.free < 0:
+        return Rejection(
+            "insufficient_margin", {"margin": usd_text(case.after.margin), "equity": usd_text(case.after.equity)}
+        )
+    needed = case.opening.notional + case.opening.fee
+    if case.is_spot and needed > case.book.cash:
+        return Rejection("insufficient_margin", {"needed": usd_text(needed), "cash": usd_text(case.book.cash)})
+    return None
+
+
+def liquidity_limit(case: Case) -> Rejection | None:
+    """Too large a share of the day's volume, which must be known; or more slippage than the account may pay."""
+    policy, opening = case.account.policy, case.opening
+    if opening is None or case.quote is None:
+        return None
+    volume = case.quote.liquidity.day_volume
+    if policy.max_volume_share is not None:
+        limit = mul_div(volume or 0, policy.max_volume_share, RATE, Rounding.FLOOR)
+        if opening.notional > limit:
+            known = None if volume is None else usd_text(volume)
+            return Rejection(
+                "liquidity_limit",
+                {"notional": usd_text(opening.notional), "limit": usd_text(limit), "day_volume": known},
+            )
+    if policy.max_slippage is not None and opening.slippage_rate > policy.max_slippage:
+        return Rejection(
+            "liquidity_limit",
+            {"slippage": usd_text(opening.slippage_rate), "limit": usd_text(policy.max_slippage)},
+        )
+    return None
+
+
+def stop_invalid(case: Case) -> Rejection | None:
+    """A stop or target that is no percentage, stands on the wrong side, or lies beyond where the account would end.
+
+    Stops are measured from the execution price and trigger on the mark, so neither may have reached them already.
+    """
+    if case.opening is None:
+        return None
+    for name in ("stop_loss_pct", "take_profit_pct"):
+        text = getattr(case.proposal, name)
+        if text is not None and orders.percent(text) is None:
+            return Rejection("stop_invalid", {"field": name, "value": text[:40], "limit": "above 0, at most 100"})
+    for name, trigger, direction in (("stop", case.armed.stop, -1), ("target", case.armed.target, 1)):
+        if trigger is not None and (found := _wrong_side(case, name, trigger, direction)):
+            return found
+    return _beyond_the_end(case)
+
+
+def risk_budget(case: Case) -> Rejection | None:
+    """Σ |notional| × six-hour volatility, every position after the order, above its share of equity (11, 5)."""
+    limit = risk.budget(case.book.equity, case.account.policy)
+    if limit is None or case.opening is None or case.risk_after <= limit:
+        return None
+    volatility = usd_text(case.six_hour_volatility(case.proposal.symbol))
     return Rejection(
-        "insufficient_margin", {"margin": usd_text(case.after.margin), "equity": usd_text(case.after.equity)}
+        "risk_budget", {"risk": usd_text(case.risk_after), "limit": usd_text(limit), "volatility_6h": volatility}
     )
 
 
@@ -275,6 +260,9 @@ GATES: tuple[Gate, ...] = (
     exposure_limit,
     open_positions_limit,
     insufficient_margin,
+    liquidity_limit,
+    stop_invalid,
+    risk_budget,
     rate_limited,
 )
 
@@ -286,6 +274,38 @@ def first_rejection(case: Case) -> Rejection | None:
 
 def _only_reduces(case: Case) -> bool:
     return case.proposal.action in ("reduce", "close") and case.position.size != 0
+
+
+def _wrong_side(case: Case, name: str, trigger: int, direction: int) -> Rejection | None:
+    """Against the execution price and the mark; `direction` is 1 for a target, which lies ahead, -1 for a stop."""
+    held = case.held_after
+    for kind, price in (("execution price", case.legs[-1].price), ("mark", held.mark)):
+        if trigger <= 0 or (price is not None and held.side * direction * (trigger - price) <= 0):
+            return Rejection(
+                "stop_invalid",
+                {name: _price_text(case, trigger), kind: _price_text(case, price), "why": f"wrong side of the {kind}"},
+            )
+    return None
+
+
+def _beyond_the_end(case: Case) -> Rejection | None:
+    """A stop behind the liquidation price or the drawdown floor would never fire; at either it still may."""
+    stop, side, symbol = case.armed.stop, case.held_after.side, case.proposal.symbol
+    ends = {
+        "liquidation price": case.after.liquidation_price(symbol, case.listing),
+        "drawdown floor": case.after.price_at_equity(symbol, case.equity_floor),
+    }
+    for kind, price in ends.items():
+        if stop is not None and price is not None and side * (stop - price) < 0:
+            return Rejection(
+                "stop_invalid",
+                {"stop": _price_text(case, stop), kind: _price_text(case, price), "why": f"beyond the {kind}"},
+            )
+    return None
+
+
+def _price_text(case: Case, price: int | None) -> str | None:
+    return None if price is None else scaled_text(price, case.held_after.grid.px_decimals)
 
 
 def _above(case: Case, code: str, notional: int, limit_pct: int) -> Rejection | None:

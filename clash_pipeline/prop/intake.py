@@ -14,8 +14,9 @@ from clash_pipeline.faults import fault, point
 from clash_pipeline.prop import accounts
 from clash_pipeline.prop.accounts import Account, AccountMoved
 from clash_pipeline.prop.book import Book
+from clash_pipeline.prop.case import Case, Instant, Rejection
 from clash_pipeline.prop.desk import Desk, Filled, Order
-from clash_pipeline.prop.gates import Case, Rejection, first_rejection
+from clash_pipeline.prop.gates import first_rejection
 from clash_pipeline.prop.orders import Leg
 from clash_pipeline.prop.positions import Position
 from clash_pipeline.prop.pricing import Quote, Reference
@@ -26,6 +27,8 @@ from clash_pipeline.units import Grid, usd_text
 
 AFTER_ACTION = point("prop.submit.after_action")
 ACTOR = "decision"
+ANY_TIME = Instant()
+"""Of a run without a tick: it is filled at the newest price, and never on an account with a common instant."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class View:
         """Balance and open positions, at their last marks."""
         return accounts.book(self.account, self.positions.values())
 
+    def fill_minute(self, instant: Instant) -> int | None:
+        """The minute whose close must be quoted for a run; None fills at the newest price."""
+        return None if instant.tick is None else self.account.policy.fill_minute(instant.tick)
+
     def symbols(self, proposals: Sequence[Proposal]) -> set[str]:
         """Everything a submission needs a quote of: what is asked for, and what is held."""
         return {proposal.symbol for proposal in proposals} | set(self.book.positions)
@@ -54,8 +61,11 @@ def submit(
     execution: ExecutionVenue,
     *,
     now_ms: int,
+    instant: Instant = ANY_TIME,
 ) -> list[ActionResult]:
     """Pass proposals through the gates and fill what they let through; a repeat answers the first result.
+
+    An account with a common fill instant fills only runs whose `instant` has a tick.
 
     Raises:
         AccountUnknown: no such account.
@@ -63,9 +73,9 @@ def submit(
     """
     with clash.read() as connection:
         view = look(connection, account_id, now_ms=now_ms)
-    quotes = execution.quotes(view.symbols(proposals), now_ms)
+    quotes = execution.quotes(view.symbols(proposals), now_ms, fill_minute=view.fill_minute(instant))
     with clash.write() as connection:
-        return submit_within(connection, account_id, run_id, proposals, quotes, now_ms=now_ms)
+        return submit_within(connection, account_id, run_id, proposals, quotes, now_ms=now_ms, instant=instant)
 
 
 def look(connection: Connection, account_id: int, *, now_ms: int) -> View:
@@ -88,8 +98,11 @@ def submit_within(
     *,
     now_ms: int,
     expected_revision: int | None = None,
+    instant: Instant = ANY_TIME,
 ) -> list[ActionResult]:
     """The same inside a transaction that the caller opened, so that closing the run can be part of it.
+
+    The quotes are those of `View.symbols` and, for an account with a common instant, of `View.fill_minute`.
 
     Raises:
         AccountMoved: `expected_revision` is given and the account is at another one.
@@ -101,7 +114,7 @@ def submit_within(
     if expected_revision is not None and view.account.revision != expected_revision:
         raise AccountMoved(f"account {account_id} is at revision {view.account.revision}, not {expected_revision}")
     desk = Desk(connection, view.account, view.positions, quotes, now_ms)
-    submission = _Submission(desk, run_id, view.opened_last_hour)
+    submission = _Submission(desk, run_id, view.opened_last_hour, instant)
     results = [submission.take(index, proposal) for index, proposal in enumerate(proposals)]
     desk.close()
     return results
@@ -150,8 +163,9 @@ def _repeats(
 class _Submission:
     """Takes the actions of one submission one after the other, at one desk."""
 
-    def __init__(self, desk: Desk, run_id: int, opened_last_hour: int) -> None:
+    def __init__(self, desk: Desk, run_id: int, opened_last_hour: int, instant: Instant) -> None:
         self.desk = desk
+        self.instant = instant
         self.run_id = run_id
         self.opened_last_hour = opened_last_hour
 
@@ -169,8 +183,9 @@ class _Submission:
     def _case(self, proposal: Proposal) -> Case:
         desk, book = self.desk, self.desk.book
         position = book.positions.get(proposal.symbol) or desk.position(proposal.symbol)
-        quote = desk.quotes.get(proposal.symbol)
-        return Case(desk.account, book, proposal, quote, position, self.opened_last_hour, desk.now_ms)
+        return Case(
+            desk.account, book, proposal, desk.quotes, position, self.opened_last_hour, desk.now_ms, self.instant
+        )
 
     def _write_action(
         self, index: int, proposal: Proposal, rejection: Rejection | None, figures: dict[str, str | int | None]
@@ -193,7 +208,15 @@ class _Submission:
 
     def _fill(self, action_id: int, case: Case, leg: Leg) -> FillResult:
         proposal = case.proposal
-        order = Order("decision", proposal.symbol, proposal.leverage, ACTOR, proposal.action, action_id=action_id)
+        order = Order(
+            "decision",
+            proposal.symbol,
+            proposal.leverage,
+            ACTOR,
+            proposal.action,
+            action_id=action_id,
+            armed=case.armed,
+        )
         filled = self.desk.execute(order, leg, _reference(case))
         self.opened_last_hour += leg.is_opening
         return _fill_result(filled, case)
@@ -206,13 +229,15 @@ def _reference(case: Case) -> Reference:
 
 
 def _figures(case: Case) -> dict[str, str | int | None]:
-    reference = _reference(case)
-    return {
+    reference, grid = _reference(case), case.position.grid
+    figures: dict[str, str | int | None] = {
         "equity": usd_text(case.book.equity),
         "price": reference.text,
         "price_source": reference.source,
         "price_age_ms": reference.age_ms(case.now_ms),
     }
+    armed = {name: grid.price_text(price) for name, price in case.armed._asdict().items() if price is not None}
+    return figures | armed | ({} if case.fill_minute is None else {"fill_minute": case.fill_minute})
 
 
 def _fill_result(filled: Filled, case: Case) -> FillResult:

@@ -11,6 +11,7 @@ from clash_pipeline.market.listing import Listed
 from clash_pipeline.prop.policy import (
     IMPACT_TENTHS,
     MIN_HALF_SPREAD,
+    SPREAD_CLASSES,
     WORST_DAY_VOLATILITY,
     WORST_HALF_SPREAD,
     Policy,
@@ -59,10 +60,30 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Liquidity:
-    """What slippage is computed from; None is unknown, and then the documented worst case counts.
+class CommonClose:
+    """The price of a common fill instant: the final close of one minute, or why there is none (11, 1)."""
 
-    `half_spread` and `day_volatility` are rates of 1e-8, `day_volume` is 1e-8 USD.
+    minute: int
+    reference: Reference | None
+    why: str | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether waiting longer changes nothing: the minute is final, with or without a trade."""
+        return self.why in (None, NO_TRADE)
+
+
+NO_TRADE = "no trade"
+NOT_FINAL = "not final"
+NO_CANDLE = "no candle"
+
+
+@dataclass(frozen=True)
+class Liquidity:
+    """What slippage and risk are computed from; None is unknown, and then the documented worst case counts.
+
+    `half_spread` and `day_volatility` are rates of 1e-8, `day_volume` is 1e-8 USD; `volume_rank` counts from 1 among
+    the perps, and is only looked up where the half-spread is unknown.
     """
 
     half_spread: int | None
@@ -70,6 +91,13 @@ class Liquidity:
     day_volume: int | None
     closes: int
     volume_source: str | None
+    volume_rank: int | None = None
+
+    def six_hour_volatility(self, policy: Policy) -> int:
+        """σ6h, half of a day's, rounded up, not below the floor; unknown is the policy's worst class (11, 5)."""
+        if self.day_volatility is None:
+            return max(policy.unknown_volatility, policy.volatility_floor)
+        return max(mul_div(self.day_volatility, 1, 2, Rounding.CEIL), policy.volatility_floor)
 
 
 @dataclass(frozen=True)
@@ -82,11 +110,22 @@ class Quote:
     liquidity: Liquidity
     venue_mark: Reference | None
     closes_mark: Reference | None
+    common: CommonClose | None = None
 
     def reference(self, policy: Policy, now_ms: int) -> Reference | None:
         """The newest price young enough, else the newest of all (which the age gate then refuses), else None."""
-        fresh = [reference for reference in self.references if is_fresh(reference, policy, now_ms)]
+        fresh = [reference for reference in self.references if self.is_fresh(reference, policy, now_ms)]
         return max(fresh or self.references, key=lambda reference: (reference.at, reference.source), default=None)
+
+    def fill_reference(self, policy: Policy, now_ms: int) -> Reference | None:
+        """What a decision is filled at: the common close where the policy has a common instant, else `reference`."""
+        if policy.fill_delay_ms:
+            return self.common.reference if self.common else None
+        return self.reference(policy, now_ms)
+
+    def is_fresh(self, reference: Reference, policy: Policy, now_ms: int) -> bool:
+        """Whether a fill may use the price; the limit itself is still accepted, a price of the future never."""
+        return 0 <= reference.age_ms(now_ms) <= max_age_ms(self.symbol, reference.source, policy)
 
     def mark(self, policy: Policy, now_ms: int) -> Reference | None:
         """The venue's mark where known and young, else the median of the last five closes, else None (11, 6)."""
@@ -97,28 +136,32 @@ class Quote:
         return None
 
 
-def max_age_ms(source: str, policy: Policy) -> int:
-    """The oldest price of a source that a fill may use."""
-    return policy.mid_max_age_ms if source == "mid" else policy.candle_max_age_ms
+def max_age_ms(symbol: str, source: str, policy: Policy) -> int:
+    """The oldest price of a source that a fill of this asset may use."""
+    by_source = policy.mid_max_age_ms if source == "mid" else policy.candle_max_age_ms
+    return min(by_source, dict(policy.symbol_max_age_ms).get(symbol, by_source))
 
 
-def is_fresh(reference: Reference, policy: Policy, now_ms: int) -> bool:
-    """Whether a fill may use the price; the limit itself is still accepted."""
-    return reference.age_ms(now_ms) <= max_age_ms(reference.source, policy)
+def half_spread(liquidity: Liquidity) -> int:
+    """Half the impact spread, at least 0.5 bp; where it is unknown that of its volume class, else the worst (11, 3)."""
+    if liquidity.half_spread is not None:
+        return max(liquidity.half_spread, MIN_HALF_SPREAD)
+    rank = liquidity.volume_rank
+    classes = (found.half_spread for found in SPREAD_CLASSES if rank is not None and rank <= found.last_rank)
+    return next(classes, WORST_HALF_SPREAD)
 
 
 def slippage(liquidity: Liquidity, notional: int, cap: int) -> int:
     """max(half impact spread, 0.5 bp) + 0.7 × σ_day × √(Q / V24h), rounded up, at most `cap`; a rate of 1e-8 (11, 3).
 
-    Unknown spread and volatility count as the worst measured class, an unknown volume as the cap.
+    An unknown volatility counts as the worst measured class, an unknown volume as the cap.
     """
     if not liquidity.day_volume:
         return cap
-    half = max(WORST_HALF_SPREAD if liquidity.half_spread is None else liquidity.half_spread, MIN_HALF_SPREAD)
     sigma = WORST_DAY_VOLATILITY if liquidity.day_volatility is None else liquidity.day_volatility
     share = isqrt(mul_div(notional, RATE * RATE, liquidity.day_volume, Rounding.CEIL)) + 1
     impact = mul_div(IMPACT_TENTHS * sigma, share, 10 * RATE, Rounding.CEIL)
-    return min(half + impact, cap)
+    return min(half_spread(liquidity) + impact, cap)
 
 
 def execution_price(reference: Price, asset: Listed, slippage_rate: int, *, is_buy: bool) -> int:

@@ -1,30 +1,25 @@
 """Execution goes through a port, `ExecutionVenue`, with one adapter: paper fills on the prices of market memory.
 
 Quotes are read before the transaction of a submission, for no transaction spans both files; the fill stores its price.
+A pass reads each table once, however many symbols are asked for, so that a whole wave can share one.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
-from math import isqrt
 from statistics import median_low
 from typing import Protocol
 
-from clash_pipeline.clock import DAY_MS, MINUTE_MS
+from clash_pipeline.clock import MINUTE_MS
 from clash_pipeline.market import listing
-from clash_pipeline.market.listing import Listed
-from clash_pipeline.prop.pricing import Liquidity, Price, Quote, Reference
+from clash_pipeline.prop import liquidity, rates
+from clash_pipeline.prop.liquidity import CLOSE_DECIMALS, close
+from clash_pipeline.prop.pricing import NO_CANDLE, NO_TRADE, NOT_FINAL, CommonClose, Price, Quote, Reference
+from clash_pipeline.prop.rates import HourKey, Oracle, Sources
 from clash_pipeline.storage.sqlite import Connection, Database, Row
-from clash_pipeline.units import RATE, USD, Rounding, mul_div, parse_decimal
+from clash_pipeline.units import Rounding
 
 RECENT_MINUTES = 30
 MARK_CLOSES = 5
-VOLATILITY_DAYS = 7
-MIN_HOURLY_RETURNS = 12
-"""Fewer returns than this say nothing about a day's volatility *(ours)*."""
-CONTEXT_MAX_AGE_MS = 10 * MINUTE_MS
-"""An asset context older than this says nothing about liquidity any more *(ours)*."""
-CLOSE_DECIMALS = 12
 PRICE_JUMP_PCT = 20
 """A mid further than this from the last close is not traded on (09 §5.1.6)."""
 
@@ -37,13 +32,21 @@ class ExecutionVenue(Protocol):
         """How the adapter is called in settings and rows."""
         ...
 
-    def quotes(self, symbols: Iterable[str], now_ms: int) -> Mapping[str, Quote]:
-        """What may be traded on and marked with, for every symbol asked for."""
+    def quotes(self, symbols: Iterable[str], now_ms: int, *, fill_minute: int | None = None) -> Mapping[str, Quote]:
+        """What may be traded on and marked with, for every symbol asked for; `fill_minute` adds its common close."""
+        ...
+
+    def funding(self, hours: Iterable[HourKey], now_ms: int) -> Sources:
+        """Rate and oracle price of funding hours, where both are known."""
+        ...
+
+    def oracles(self, symbols: Iterable[str], at_ms: int, now_ms: int) -> Mapping[str, Oracle]:
+        """The oracle price nearest to a moment, of every symbol that has one."""
         ...
 
 
 class PaperVenue:
-    """Fills at the newest trusted mid or closed candle of market memory."""
+    """Fills at the newest trusted mid or closed candle of market memory, or at the close of a common minute."""
 
     name = "paper"
 
@@ -51,41 +54,41 @@ class PaperVenue:
         self._market = market
         self._price_jump_pct = price_jump_pct
 
-    def quotes(self, symbols: Iterable[str], now_ms: int) -> dict[str, Quote]:
+    def quotes(self, symbols: Iterable[str], now_ms: int, *, fill_minute: int | None = None) -> dict[str, Quote]:
         """One quote a symbol, all from one snapshot of memory; nothing known after `now_ms` is used."""
         wanted = sorted(set(symbols))
         with self._market.read() as connection:
             assets = listing.read(connection, wanted)
             contexts = _contexts(connection, wanted, now_ms)
             mids = _mids(connection, wanted, now_ms)
-            return {
-                symbol: self._quote(
-                    connection, symbol, assets.get(symbol), contexts.get(symbol), mids.get(symbol), now_ms
-                )
-                for symbol in wanted
-            }
+            minutes = _minutes(connection, wanted, now_ms)
+            known = liquidity.read(connection, wanted, contexts, now_ms)
+            commons = {} if fill_minute is None else _common_closes(connection, wanted, fill_minute, now_ms)
+        found = {}
+        for symbol in wanted:
+            context, recent = contexts.get(symbol), minutes.get(symbol, ())
+            last = _last_traded(recent)
+            trusted = _trusted_mid(mids.get(symbol), context, last, self._price_jump_pct)
+            found[symbol] = Quote(
+                symbol=symbol,
+                asset=assets.get(symbol),
+                references=tuple(reference for reference in (trusted, last) if reference),
+                liquidity=known[symbol],
+                venue_mark=_venue_mark(context),
+                closes_mark=_closes_mark(recent),
+                common=commons.get(symbol),
+            )
+        return found
 
-    def _quote(
-        self,
-        connection: Connection,
-        symbol: str,
-        asset: Listed | None,
-        context: Row | None,
-        mid: Row | None,
-        now_ms: int,
-    ) -> Quote:
-        minutes = _minutes(connection, symbol, now_ms)
-        close = _last_traded(minutes)
-        trusted = _trusted_mid(mid, context, close, self._price_jump_pct)
-        fresh = context if context is not None and now_ms - context["known_at"] <= CONTEXT_MAX_AGE_MS else None
-        return Quote(
-            symbol=symbol,
-            asset=asset,
-            references=tuple(reference for reference in (trusted, close) if reference),
-            liquidity=_liquidity(connection, symbol, fresh, now_ms),
-            venue_mark=_venue_mark(context),
-            closes_mark=_closes_mark(minutes),
-        )
+    def funding(self, hours: Iterable[HourKey], now_ms: int) -> Sources:
+        """Rate and oracle price of funding hours, where both are known."""
+        with self._market.read() as connection:
+            return rates.sources(connection, hours, now_ms)
+
+    def oracles(self, symbols: Iterable[str], at_ms: int, now_ms: int) -> Mapping[str, Oracle]:
+        """The oracle price nearest to a moment, of every symbol that has one."""
+        with self._market.read() as connection:
+            return rates.oracle_at(connection, symbols, at_ms, now_ms)
 
 
 def _contexts(connection: Connection, symbols: Sequence[str], now_ms: int) -> dict[str, Row]:
@@ -111,39 +114,72 @@ def _mids(connection: Connection, symbols: Sequence[str], now_ms: int) -> dict[s
     return {row["symbol"]: row for row in rows}
 
 
-def _minutes(connection: Connection, symbol: str, now_ms: int) -> list[Row]:
-    """The newest closed minutes, newest first."""
-    return connection.execute(
+def _minutes(connection: Connection, symbols: Sequence[str], now_ms: int) -> dict[str, list[Row]]:
+    """The newest closed minutes of each symbol, newest first."""
+    rows = connection.execute(
         """
-        SELECT t, c, v, final, known_at FROM hyperliquid_candles
-        WHERE symbol = ? AND interval = '1m' AND t <= ? AND known_at <= ? ORDER BY t DESC LIMIT ?
+        SELECT c.symbol, c.t, c.c, c.v, c.final, c.known_at
+        FROM json_each(:symbols) s JOIN hyperliquid_candles c ON c.symbol = s.value AND c.interval = '1m'
+         AND c.t IN (SELECT t FROM hyperliquid_candles WHERE symbol = s.value AND interval = '1m'
+                      AND t <= :until AND known_at <= :now ORDER BY t DESC LIMIT :many)
+        ORDER BY c.symbol, c.t DESC
         """,
-        (symbol, now_ms - MINUTE_MS, now_ms, RECENT_MINUTES),
-    ).fetchall()
+        {"symbols": json.dumps(symbols), "until": now_ms - MINUTE_MS, "now": now_ms, "many": RECENT_MINUTES},
+    )
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["symbol"], []).append(row)
+    return found
+
+
+def _common_closes(connection: Connection, symbols: Sequence[str], minute: int, now_ms: int) -> dict[str, CommonClose]:
+    """The close of one minute for each symbol, or why it may not be traded on."""
+    rows = connection.execute(
+        """
+        SELECT s.value AS symbol, c.c, c.v, c.final, c.known_at
+        FROM json_each(:symbols) s LEFT JOIN hyperliquid_candles c
+          ON c.symbol = s.value AND c.interval = '1m' AND c.t = :minute AND c.known_at <= :now
+        """,
+        {"symbols": json.dumps(symbols), "minute": minute, "now": now_ms},
+    )
+    return {row["symbol"]: _common_close(row, minute) for row in rows}
+
+
+def _common_close(row: Row, minute: int) -> CommonClose:
+    if row["c"] is None:
+        return CommonClose(minute, None, NO_CANDLE)
+    if not row["final"]:
+        return CommonClose(minute, None, NOT_FINAL)
+    if not _has_trade(row):
+        return CommonClose(minute, None, NO_TRADE)
+    return CommonClose(minute, Reference(row["c"], "candle", minute + MINUTE_MS, row["known_at"]))
+
+
+def _has_trade(row: Row) -> bool:
+    """A flat minute repeats an old price and has none of its own."""
+    return bool(row["v"].strip("0."))
 
 
 def _last_traded(minutes: Sequence[Row]) -> Reference | None:
-    """The close of the newest minute that had a trade: a flat minute repeats an old price and has none of its own."""
-    row = next((row for row in minutes if row["v"].strip("0.")), None)
+    """The close of the newest minute that had a trade."""
+    row = next((row for row in minutes if _has_trade(row)), None)
     return None if row is None else Reference(row["c"], "candle", row["t"] + MINUTE_MS, row["known_at"])
 
 
-def _trusted_mid(mid: Row | None, context: Row | None, close: Reference | None, jump_pct: int) -> Reference | None:
+def _trusted_mid(mid: Row | None, context: Row | None, last: Reference | None, jump_pct: int) -> Reference | None:
     """The mid, unless the venue has no book for it or it stands further from the last close than a price may jump."""
     if mid is None:
         return None
     if context is not None and context["mid_px"] is None and context["known_at"] >= mid["known_at"]:
         return None
     price = Price.parse(mid["mid"])
-    last = close.price if close else None
-    if price is None or (last is not None and _apart(price, last, jump_pct)):
+    if price is None or (last is not None and _apart(price, close(last.text), jump_pct)):
         return None
     return Reference(mid["mid"], "mid", mid["source_at"], mid["known_at"])
 
 
-def _apart(price: Price, last: Price, jump_pct: int) -> bool:
-    one, other = price.scaled(CLOSE_DECIMALS, Rounding.FLOOR), last.scaled(CLOSE_DECIMALS, Rounding.FLOOR)
-    return abs(one - other) * 100 > other * jump_pct
+def _apart(price: Price, last: int, jump_pct: int) -> bool:
+    return last > 0 and abs(price.scaled(CLOSE_DECIMALS, Rounding.FLOOR) - last) * 100 > last * jump_pct
 
 
 def _venue_mark(context: Row | None) -> Reference | None:
@@ -157,68 +193,6 @@ def _closes_mark(minutes: Sequence[Row]) -> Reference | None:
     finals = [row for row in minutes if row["final"]][:MARK_CLOSES]
     if len(finals) < MARK_CLOSES:
         return None
-    prices = {_close(row): row["c"] for row in finals}
-    middle = median_low([_close(row) for row in finals])
+    prices = {close(row["c"]): row["c"] for row in finals}
+    middle = median_low(list(map(close, (row["c"] for row in finals))))
     return Reference(prices[middle], "closes", finals[0]["t"] + MINUTE_MS, finals[0]["known_at"])
-
-
-def _liquidity(connection: Connection, symbol: str, context: Row | None, now_ms: int) -> Liquidity:
-    volatility, closes = _day_volatility(connection, symbol, now_ms)
-    volume, source = _day_volume(connection, symbol, context, now_ms)
-    return Liquidity(_half_spread(context), volatility, volume, closes, source)
-
-
-def _half_spread(context: Row | None) -> int | None:
-    """Half of the impact spread, relative to its middle, rounded up."""
-    if context is None or context["impact_bid"] is None or context["impact_ask"] is None:
-        return None
-    bid, ask = Price.parse(context["impact_bid"]), Price.parse(context["impact_ask"])
-    if bid is None or ask is None:
-        return None
-    low, high = bid.scaled(CLOSE_DECIMALS, Rounding.FLOOR), ask.scaled(CLOSE_DECIMALS, Rounding.CEIL)
-    return mul_div(high - low, RATE, high + low, Rounding.CEIL) if high >= low else None
-
-
-def _day_volatility(connection: Connection, symbol: str, now_ms: int) -> tuple[int | None, int]:
-    """Root mean square of the hourly returns of seven days, scaled to a day; and how many closes it rests on."""
-    rows = connection.execute(
-        """
-        SELECT c FROM hyperliquid_candles
-        WHERE symbol = ? AND interval = '1h' AND final = 1 AND t >= ? AND t < ? AND known_at <= ? ORDER BY t
-        """,
-        (symbol, now_ms - VOLATILITY_DAYS * DAY_MS, now_ms, now_ms),
-    ).fetchall()
-    closes = [_close(row) for row in rows]
-    returns = [mul_div(after - before, RATE, before, Rounding.FLOOR) for before, after in pairwise(closes)]
-    if len(returns) < MIN_HOURLY_RETURNS:
-        return None, len(closes)
-    mean_square = mul_div(sum(step * step for step in returns), 1, len(returns), Rounding.CEIL)
-    return isqrt(24 * mean_square) + 1, len(closes)
-
-
-def _day_volume(connection: Connection, symbol: str, context: Row | None, now_ms: int) -> tuple[int | None, str | None]:
-    """The venue's own 24 h volume, else what the stored minutes of a day add up to, in 1e-8 USD.
-
-    Minutes that are missing only make the volume smaller, and the slippage larger.
-    """
-    if context is not None:
-        return _usd(context["day_ntl_volume"]), "context"
-    rows = connection.execute(
-        """
-        SELECT c, v FROM hyperliquid_candles
-        WHERE symbol = ? AND interval = '1m' AND t >= ? AND t <= ? AND known_at <= ?
-        """,
-        (symbol, now_ms - DAY_MS, now_ms - MINUTE_MS, now_ms),
-    ).fetchall()
-    volume = sum(mul_div(_usd(row["v"]), _close(row), 10**CLOSE_DECIMALS, Rounding.FLOOR) for row in rows)
-    return (volume, "minutes") if volume else (None, None)
-
-
-def _close(row: Row) -> int:
-    price = Price.parse(row["c"])
-    return price.scaled(CLOSE_DECIMALS, Rounding.FLOOR) if price else 0
-
-
-def _usd(text: str) -> int:
-    digits, places = parse_decimal(text, max_int_digits=18, max_frac_digits=20, name="volume")
-    return mul_div(digits, USD, 10**places, Rounding.FLOOR)

@@ -21,18 +21,18 @@ def test_the_rules_clone_opens_in_a_trend_and_closes_at_its_target(world: World)
 
     with world.clash.read() as connection:
         view = views.account_view(connection, account_id)
-    # Half spread unknown: 17 bp. σ unknown: 10 % a day; V 1e9 USD. Buy Q 20,000: √(Q/V) = 0.0044721…, impact 3.13 bp.
-    # 100 × 1.00201305 = 100.201305 → up to the tick 100.21; size floor(20,000 / 100.21) = 199.580 at 3 decimals.
-    # Sell Q = 199.58 × 103 = 20,556.74: impact 3.17 bp → 103 × 0.99798… = 102.7922… → down to 102.79.
+    # Half spread unknown, first by volume: 0.5 bp. σ unknown: 10 % a day; V 1e9 USD. Buy Q 20,000: √(Q/V) = 0.0044721…,
+    # impact 3.13 bp. 100 × 1.00036305 = 100.036305 → up to the tick 100.04; size floor(20,000 / 100.04) = 199.920.
+    # Sell Q = 199.92 × 103 = 20,591.76: impact 3.18 bp → 103 × 0.99963… = 102.9621… → down to 102.96.
     buy, sell = reversed(view["fills"])
-    assert (buy["side"], buy["size"], buy["price"]) == ("buy", "199.58", "100.21")
-    assert (sell["side"], sell["size"], sell["price"]) == ("sell", "199.58", "102.79")
-    assert buy["notional"] == "19999.9118"
-    assert buy["fee"] == "8.99996031"  # 4.5 bp of 19,999.9118, exactly 8.99996031
-    assert sell["notional"] == "20514.8282"
-    assert sell["fee"] == "9.23167269"
-    assert sell["realized"] == "514.9164"
-    assert view["balance"] == "100496.684767"  # 100,000 − 8.99996031 + 514.9164 − 9.23167269
+    assert (buy["side"], buy["size"], buy["price"]) == ("buy", "199.92", "100.04")
+    assert (sell["side"], sell["size"], sell["price"]) == ("sell", "199.92", "102.96")
+    assert buy["notional"] == "19999.9968"
+    assert buy["fee"] == "8.99999856"  # 4.5 bp of 19,999.9968, exactly 8.99999856
+    assert sell["notional"] == "20583.7632"
+    assert sell["fee"] == "9.26269344"
+    assert sell["realized"] == "583.7664"
+    assert view["balance"] == "100565.503708"  # 100,000 − 8.99999856 + 583.7664 − 9.26269344
     assert view["positions"] == []
     assert [line["kind"] for group in reversed(view["ledger"]) for line in group["lines"]] == ["fee", "realized", "fee"]
     assert audit(world.clash).is_clean

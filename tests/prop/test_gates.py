@@ -88,7 +88,7 @@ def test_price_stale_is_exact_at_the_boundary_for_a_mid(desk: Desk) -> None:
 def test_price_stale_is_exact_at_the_boundary_for_a_candle(desk: Desk) -> None:
     market_rows.list_asset(desk.market, "ETH")
     closed_at = desk.clock.now_ms() - desk.clock.now_ms() % 60_000
-    market_rows.closes(desk.market, "ETH", closed_at, ["2000"])
+    market_rows.closes(desk.market, "ETH", closed_at, ["2000"], volume="10000")
     desk.clock.set(closed_at + 75_000)
     assert desk.order("open_long", "ETH").fills[0].price_source == "candle"
     desk.clock.advance(1)
