@@ -16,6 +16,7 @@ from clash_pipeline.cli import (
     ingestion,
     market,
     pipeline,
+    profiles,
     prop,
     up,
     venue,
@@ -52,6 +53,7 @@ app.add_typer(market.app, name="market", rich_help_panel=DATA)
 app.add_typer(archive.app, name="archive", rich_help_panel=DATA)
 app.command("venue", rich_help_panel=DATA)(venue.venue)
 app.add_typer(clones.app, name="clones", rich_help_panel=TRADING)
+app.add_typer(profiles.app, name="profiles", rich_help_panel=TRADING)
 app.add_typer(pipeline.app, name="pipeline", rich_help_panel=TRADING)
 app.add_typer(decisions.app, name="decisions", rich_help_panel=TRADING)
 app.add_typer(prop.app, name="prop", rich_help_panel=TRADING)

@@ -1,6 +1,7 @@
 """The audit of the public face: every submission, decision, report, retirement and reinstatement, append-only."""
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 from clash_pipeline.clones.refusals import ProfileInvalid
 from clash_pipeline.storage.sqlite import Connection
@@ -12,7 +13,8 @@ Act = Literal[
 REASON_CHARACTERS = 500
 
 
-class Recorded(NamedTuple):
+@dataclass(frozen=True)
+class Recorded:
     """One act as stored."""
 
     id: int

@@ -1,6 +1,7 @@
 """Capacity and model tiers, the grants of a clone, and what it may use: the maximum of the live ones (02)."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from clash_pipeline.clones.refusals import CloneConflict, CloneError, CloneUnknown
@@ -58,7 +59,8 @@ class Purchased(NamedTuple):
     model_tier: int
 
 
-class Grant(NamedTuple):
+@dataclass(frozen=True)
+class Grant:
     """One grant as stored, with its end if it has one."""
 
     id: int

@@ -4,7 +4,8 @@ The rows are the clone service's; the arena places and releases them inside its 
 may still be edited.
 """
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 from clash_pipeline.clock import iso
 from clash_pipeline.clones.refusals import CloneConflict, CloneHeld, CloneUnknown
@@ -13,7 +14,8 @@ from clash_pipeline.storage.sqlite import Connection, one
 Reason = Literal["audition", "race"]
 
 
-class Hold(NamedTuple):
+@dataclass(frozen=True)
+class Hold:
     """What freezes a clone: an audition or a race by its id, since when."""
 
     reason: str

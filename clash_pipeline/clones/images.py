@@ -4,6 +4,7 @@ The header is looked at before anything is decoded, so that a small file cannot 
 encoded again from the pixels: no metadata, no appended bytes, nothing that is also another kind of file.
 """
 
+from dataclasses import dataclass
 from io import BytesIO
 from struct import error as StructError
 from typing import TYPE_CHECKING, NamedTuple
@@ -37,7 +38,8 @@ class Picture(NamedTuple):
     media_type: str
 
 
-class StoredImage(NamedTuple):
+@dataclass(frozen=True)
+class StoredImage:
     """Where an image lies, and what it must hash to."""
 
     key: str

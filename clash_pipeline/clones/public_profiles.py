@@ -4,7 +4,6 @@ A name is taken by the submitted and the approved profile of every clone that is
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from clash_pipeline.clones import acts, names, retirement
 from clash_pipeline.clones.clones import get
@@ -44,7 +43,8 @@ class Profile:
         return self.name, self.description, self.image.sha256 if self.image else None
 
 
-class Badges(NamedTuple):
+@dataclass(frozen=True)
+class Badges:
     """What is shown of a strategy: who decides, how strong, what it trades, which sources it reads; never how."""
 
     engine: str
@@ -53,7 +53,8 @@ class Badges(NamedTuple):
     streams: tuple[str, ...]
 
 
-class PublicProfile(NamedTuple):
+@dataclass(frozen=True)
+class PublicProfile:
     """What everybody may see of a clone."""
 
     profile: Profile
@@ -231,6 +232,7 @@ def _insert(
     actor: str,
     now_ms: int,
 ) -> int:
+    stored = (image.key, image.sha256, image.media_type) if image else (None, None, None)
     return int(
         one(
             connection,
@@ -240,7 +242,7 @@ def _insert(
                submitted_by, submitted_at)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'submitted', ?, ?) RETURNING id
             """,
-            (clone_id, name, *names.skeletons(name), description, *(image or (None,) * 3), actor, now_ms),
+            (clone_id, name, *names.skeletons(name), description, *stored, actor, now_ms),
         )
     )
 

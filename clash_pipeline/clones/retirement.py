@@ -1,11 +1,12 @@
 """Whether a clone is retired: a public state, set by an admin or by the arena, with its history."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from clash_pipeline.storage.sqlite import Connection, one
 
 
-class Retirement(NamedTuple):
+@dataclass(frozen=True)
+class Retirement:
     """One time of being retired; it lasts while nobody reinstated the clone."""
 
     reason: str

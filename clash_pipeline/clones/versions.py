@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from clash_pipeline import canonical
 from clash_pipeline.clones.compiler import Compiled, decode
@@ -27,7 +27,8 @@ class Version:
     published_at: int
 
 
-class Listed(NamedTuple):
+@dataclass(frozen=True)
+class Listed:
     """A version in a list: all but its contents."""
 
     id: int
