@@ -1,0 +1,1 @@
+"""Engines, each on its own."""
