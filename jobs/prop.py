@@ -15,21 +15,27 @@ PLOTTED_ACCOUNTS = 8
 def mark_accounts(context: dg.OpExecutionContext, services: dg.ResourceParam[Services]) -> None:
     """Mark all accounts that have not ended; the same minute again changes nothing."""
     from clash_pipeline.market.plots import lines, table
-    from clash_pipeline.prop import accounts, marks
+    from clash_pipeline.prop import accounts, marks, snapshots
+    from clash_pipeline.prop.venue import PaperVenue
 
     now_ms = services.clock.now_ms()
     with services.clash.read() as connection:
         open_ids = accounts.open_ids(connection)
-    marked = [marks.mark(services.clash, services.market, account_id, now_ms) for account_id in open_ids]
-    snapshots = [snapshot for snapshot in marked if snapshot is not None]
+    venue = PaperVenue(services.market, price_jump_pct=services.settings.price_jump_pct)
+    tick = marks.mark_all(services.clash, venue, open_ids, now_ms)
     with services.clash.read() as connection:
-        series = [(f"account {one}", marks.series(connection, one)) for one in open_ids[:PLOTTED_ACCOUNTS]]
+        series = [(f"account {one}", snapshots.series(connection, one)) for one in open_ids[:PLOTTED_ACCOUNTS]]
     shown = [
         (s.account_id, s.equity / USD, s.unrealized / USD, s.drawdown / 1_000_000, s.positions, s.carried)
-        for s in snapshots
+        for s in tick.snapshots
     ]
-    metadata: dict[str, object] = {"accounts": len(snapshots), "carried_marks": sum(s.carried for s in snapshots)}
-    if snapshots:
+    metadata: dict[str, object] = {
+        "accounts": len(tick.snapshots),
+        "carried_marks": sum(s.carried for s in tick.snapshots),
+        "ended": len(tick.ended),
+        "left_for_next_tick": len(tick.left),
+    }
+    if tick.snapshots:
         points = [(name, [(s.t, s.equity / USD) for s in found]) for name, found in series if found]
         metadata["marks"] = dg.MetadataValue.md(table(MARK_COLUMNS, shown))
         metadata["equity"] = dg.MetadataValue.md(lines("equity, USD", points))

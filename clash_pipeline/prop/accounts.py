@@ -11,7 +11,7 @@ from clash_pipeline.prop.book import Book
 from clash_pipeline.prop.ledger import Entry, Head
 from clash_pipeline.prop.policy import Policy, decode
 from clash_pipeline.prop.positions import Position
-from clash_pipeline.storage.sqlite import Connection, Database, IntegrityError, Row, one
+from clash_pipeline.storage.sqlite import Connection, Database, Row, one
 from clash_pipeline.units import USD
 
 State = Literal["pending", "active", "paused", "locked", "completed", "liquidated"]
@@ -58,6 +58,7 @@ class Account:
     head: Head
     created_at: int
     halted: str | None
+    funded_through: int = 0
 
     @property
     def is_final(self) -> bool:
@@ -122,40 +123,72 @@ def move(clash: Database, account_id: int, state: State, *, now_ms: int, actor: 
         AccountUnknown: no such account.
     """
     with clash.write() as connection:
-        account = get(connection, account_id)
-        if account.state == state:
-            return account
-        if state not in BY_HAND or state not in MOVES.get(account.state, frozenset()):
-            raise StateConflict(f"account {account_id} is {account.state} and cannot become {state}")
-        _move(connection, account, state, now_ms=now_ms, actor=actor, reason=reason)
-        return get(connection, account_id)
+        return move_within(connection, account_id, state, now_ms=now_ms, actor=actor, reason=reason)
+
+
+def move_within(
+    connection: Connection, account_id: int, state: State, *, now_ms: int, actor: str, reason: str
+) -> Account:
+    """The same inside a transaction that the caller opened.
+
+    Raises:
+        StateConflict: not a move that exists from the present state, or not one that is made by hand.
+        AccountUnknown: no such account.
+    """
+    account = get(connection, account_id)
+    if account.state == state:
+        return account
+    if state not in BY_HAND or not may_become(account, state):
+        raise StateConflict(f"account {account_id} is {account.state} and cannot become {state}")
+    _move(connection, account, state, now_ms=now_ms, actor=actor, reason=reason)
+    return get(connection, account_id)
+
+
+def may_become(account: Account, state: State) -> bool:
+    """Whether the move exists from where the account stands."""
+    return state in MOVES.get(account.state, frozenset())
 
 
 def halt(clash: Database, *, actor: str, reason: str, now_ms: int, account_id: int | None = None) -> bool:
     """Throw the kill switch of one account, or of all; False when it was already thrown."""
     with clash.write() as connection:
-        if account_id is not None:
-            get(connection, account_id)
-        try:
-            connection.execute(
-                "INSERT INTO prop_halts (account_id, actor, reason, halted_at) VALUES (?, ?, ?, ?)",
-                (account_id, actor, reason, now_ms),
-            )
-        except IntegrityError:
-            return False
-    return True
+        return throw(connection, actor=actor, reason=reason, now_ms=now_ms, account_id=account_id)
+
+
+def throw(connection: Connection, *, actor: str, reason: str, now_ms: int, account_id: int | None) -> bool:
+    """The same inside a transaction that the caller opened.
+
+    Raises:
+        AccountUnknown: no such account.
+    """
+    if account_id is not None:
+        get(connection, account_id)
+    thrown = connection.execute(
+        """
+        INSERT INTO prop_halts (account_id, actor, reason, halted_at) SELECT :account, :actor, :reason, :now
+        WHERE NOT EXISTS (SELECT 1 FROM prop_halts
+                          WHERE coalesce(account_id, 0) = coalesce(:account, 0) AND released_at IS NULL)
+        """,
+        {"account": account_id, "actor": actor, "reason": reason, "now": now_ms},
+    )
+    return thrown.rowcount == 1
 
 
 def release(clash: Database, *, actor: str, now_ms: int, account_id: int | None = None) -> bool:
     """Take a kill switch back; False when it was not thrown."""
     with clash.write() as connection:
-        changed = connection.execute(
-            """
-            UPDATE prop_halts SET released_at = ?, released_by = ?
-            WHERE coalesce(account_id, 0) = coalesce(?, 0) AND released_at IS NULL
-            """,
-            (now_ms, actor, account_id),
-        )
+        return take_back(connection, actor=actor, now_ms=now_ms, account_id=account_id)
+
+
+def take_back(connection: Connection, *, actor: str, now_ms: int, account_id: int | None) -> bool:
+    """The same inside a transaction that the caller opened."""
+    changed = connection.execute(
+        """
+        UPDATE prop_halts SET released_at = ?, released_by = ?
+        WHERE coalesce(account_id, 0) = coalesce(?, 0) AND released_at IS NULL
+        """,
+        (now_ms, actor, account_id),
+    )
     return changed.rowcount == 1
 
 
@@ -236,7 +269,7 @@ def store_position(connection: Connection, account_id: int, position: Position, 
 
 
 def store_account(connection: Connection, before: Account, after: Account, *, now_ms: int) -> Account:
-    """Write balance, state, high-water mark and ledger head; guarded by the revision that was read.
+    """Write balance, state, high-water mark, ledger head and the seal of the positions; guarded by the revision read.
 
     Raises:
         AccountMoved: somebody else changed the account since.
@@ -244,18 +277,25 @@ def store_account(connection: Connection, before: Account, after: Account, *, no
     changed = connection.execute(
         """
         UPDATE prop_accounts
-        SET state = ?, balance = ?, high_water_mark = ?, ledger_seq = ?, ledger_hash = ?, revision = revision + 1,
-            updated_at = ?
+        SET state = ?, balance = ?, high_water_mark = ?, ledger_seq = ?, ledger_hash = ?, funded_through = ?,
+            positions_hash = ?, revision = revision + 1, updated_at = ?
         WHERE id = ? AND revision = ? AND state = ?
         """,
         (
-            after.state, after.balance, after.high_water_mark, after.head.seq, after.head.hash, now_ms,
-            before.id, before.revision, before.state,
+            after.state, after.balance, after.high_water_mark, after.head.seq, after.head.hash, after.funded_through,
+            positions_digest(connection, before.id), now_ms, before.id, before.revision, before.state,
         ),
     )  # fmt: skip
     if changed.rowcount != 1:
         raise AccountMoved(f"account {before.id} changed after revision {before.revision}")
     return replace(after, revision=before.revision + 1)
+
+
+def positions_digest(connection: Connection, account_id: int) -> str | None:
+    """The seal of an account's position rows, every column of them; None where there are none."""
+    rows = connection.execute("SELECT * FROM prop_positions WHERE account_id = ? ORDER BY symbol", (account_id,))
+    found = [dict(row) for row in rows]
+    return canonical.digest(found) if found else None
 
 
 def _move(connection: Connection, account: Account, state: State, *, now_ms: int, actor: str, reason: str) -> None:
@@ -294,4 +334,5 @@ def _account(row: Row) -> Account:
         head=Head(row["ledger_seq"], row["ledger_hash"]),
         created_at=row["created_at"],
         halted=row["halted"],
+        funded_through=row["funded_through"],
     )

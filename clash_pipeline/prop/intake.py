@@ -11,7 +11,7 @@ import msgspec
 from clash_pipeline import canonical
 from clash_pipeline.clock import HOUR_MS
 from clash_pipeline.faults import fault, point
-from clash_pipeline.prop import accounts
+from clash_pipeline.prop import accounts, funding
 from clash_pipeline.prop.accounts import Account, AccountMoved
 from clash_pipeline.prop.book import Book
 from clash_pipeline.prop.case import Case, Instant, Rejection
@@ -65,12 +65,14 @@ def submit(
 ) -> list[ActionResult]:
     """Pass proposals through the gates and fill what they let through; a repeat answers the first result.
 
+    Funding that is due is charged first, so that the gates see the balance after it.
     An account with a common fill instant fills only runs whose `instant` has a tick.
 
     Raises:
         AccountUnknown: no such account.
         PayloadConflict: a key of (account, run, index) was used for another payload; nothing was changed.
     """
+    funding.settle(clash, execution, account_id, now_ms)
     with clash.read() as connection:
         view = look(connection, account_id, now_ms=now_ms)
     quotes = execution.quotes(view.symbols(proposals), now_ms, fill_minute=view.fill_minute(instant))

@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
-from clash_pipeline.prop import accounts, marks
+from clash_pipeline.prop import accounts
 from clash_pipeline.prop.accounts import Account
 from clash_pipeline.prop.positions import Position
+from clash_pipeline.prop.snapshots import series
 from clash_pipeline.storage.sqlite import Connection
 from clash_pipeline.units import RATE, Grid, scaled_text, usd_text
 
@@ -21,7 +22,7 @@ def account_view(connection: Connection, account_id: int, *, tail: int = 20) -> 
     account = accounts.get(connection, account_id)
     held = accounts.positions(connection, account_id)
     book = accounts.book(account, held.values())
-    snapshots = marks.series(connection, account_id)
+    snapshots = series(connection, account_id)
     return {
         **account_summary(account),
         "equity": usd_text(book.equity),

@@ -125,3 +125,30 @@ def indicators(market: Database, symbol: str, t: int, *, known_at: int | None = 
             """,
             (symbol, t, *(values.get(name) for name in names), t + MINUTE_MS if known_at is None else known_at),
         )
+
+
+def funding_rate(market: Database, symbol: str, t: int, rate_e10: int, *, kind: str = "paid", known_at: int) -> None:
+    """One funding rate: paid at the hour `t`, or an estimate sampled at the minute `t`."""
+    with market.write() as connection:
+        connection.execute(
+            """
+            INSERT OR REPLACE INTO hyperliquid_funding_rates
+              (symbol, kind, venue, t, rate_e10, interval_hours, premium, next_funding_at, known_at)
+            VALUES (?, ?, 'HlPerp', ?, ?, 1, NULL, NULL, ?)
+            """,
+            (symbol, kind, t, rate_e10, known_at),
+        )
+
+
+def oracle(market: Database, symbol: str, at: int, price: str | None, *, rate_e10: int | None = None) -> None:
+    """The oracle price and the funding estimate of a polled context; the context itself as it is, or a plain one."""
+    with market.write() as connection:
+        connection.execute(
+            """
+            INSERT INTO hyperliquid_asset_ctxs
+              (symbol, t, oracle_px, mark_px, mid_px, day_ntl_volume, funding_e10, known_at)
+            VALUES (?, ?, ?, ?, ?, '1000000000', ?, ?)
+            ON CONFLICT DO UPDATE SET oracle_px = excluded.oracle_px, funding_e10 = excluded.funding_e10
+            """,
+            (symbol, minute_of(at), price, price or "1", price or "1", rate_e10, at),
+        )

@@ -12,6 +12,7 @@ from clash_pipeline.prop.audit import audit
 from clash_pipeline.prop.desk import AFTER_LEDGER, FAULT_POINTS
 from clash_pipeline.prop.intake import AFTER_ACTION
 from clash_pipeline.prop.proposal import Proposal
+from clash_pipeline.prop.snapshots import AFTER_SNAPSHOT
 from tests.fakes.desk import Desk
 
 CHILD = """
@@ -31,7 +32,7 @@ marks.mark(clash, market, account_id, now_ms)
 print("acknowledged")
 """
 SUBMISSION = [AFTER_ACTION, *FAULT_POINTS, f"{AFTER_LEDGER}@2", "storage.before_commit", "storage.after_commit"]
-MARK = [marks.AFTER_POSITIONS, marks.AFTER_SNAPSHOT]
+MARK = [marks.AFTER_FUNDING, marks.AFTER_POSITIONS, AFTER_SNAPSHOT]
 
 
 def killed_at(desk: Desk, place: str) -> None:

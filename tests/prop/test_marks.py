@@ -4,7 +4,8 @@ import json
 
 from clash_pipeline.clock import MINUTE_MS, minute_of
 from clash_pipeline.prop.audit import audit
-from clash_pipeline.prop.marks import Snapshot, mark, series
+from clash_pipeline.prop.marks import mark
+from clash_pipeline.prop.snapshots import Snapshot, series
 from clash_pipeline.units import RATE, USD, usd_text
 from tests.fakes import market_rows
 from tests.fakes.desk import Desk
@@ -40,7 +41,7 @@ def test_drawdown_is_measured_from_the_high_water_mark(desk: Desk) -> None:
     desk.price("BTC", "110")
     peak = marked(desk).equity
     desk.clock.advance(MINUTE_MS)
-    desk.price("BTC", "99")
+    desk.price("BTC", "102")
     fallen = marked(desk)
     assert fallen.high_water_mark == peak
     assert fallen.drawdown == (peak - fallen.equity) * RATE // peak
