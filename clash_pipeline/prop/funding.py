@@ -126,26 +126,29 @@ def charge_due(desk: Desk, sources: Sources) -> tuple[HourKey, ...]:
     return tuple(missing)
 
 
-def settle(clash: Database, execution: ExecutionVenue, account_id: int, now_ms: int) -> tuple[HourKey, ...]:
-    """Charge what is due on one account, in a transaction of its own if there is anything; returns what stays due.
+def settle(clash: Database, execution: ExecutionVenue, account_ids: Iterable[int], now_ms: int) -> None:
+    """Charge what is due on some accounts, each in a transaction of its own, and only where there is anything.
 
-    A submission begins with it, so that the gates see the balance after funding (04 Intake).
+    Every submission begins with it, so that the gates see the balance after funding (04 Intake).
 
     Raises:
         AccountUnknown: no such account.
     """
     with clash.read() as connection:
-        account = accounts.get(connection, account_id)
-        found = due(connection, account, now_ms)
-    if not found:
-        return ()
-    sources = execution.funding([holding.key for holding in found], now_ms)
+        found = {one: due(connection, accounts.get(connection, one), now_ms) for one in sorted(set(account_ids))}
+    keys = {holding.key for held in found.values() for holding in held}
+    sources = execution.funding(keys, now_ms) if keys else {}
+    for account_id, held in found.items():
+        if any(holding.key in sources for holding in held):
+            _settle(clash, account_id, sources, now_ms)
+
+
+def _settle(clash: Database, account_id: int, sources: Sources, now_ms: int) -> None:
     with clash.write() as connection:
         account = accounts.get(connection, account_id)
         desk = Desk(connection, account, accounts.positions(connection, account_id), {}, now_ms)
-        missing = charge_due(desk, sources)
+        charge_due(desk, sources)
         desk.close()
-    return missing
 
 
 def seal(charges: Sequence[Row | dict[str, object]]) -> str:

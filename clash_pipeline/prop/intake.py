@@ -72,7 +72,7 @@ def submit(
         AccountUnknown: no such account.
         PayloadConflict: a key of (account, run, index) was used for another payload; nothing was changed.
     """
-    funding.settle(clash, execution, account_id, now_ms)
+    funding.settle(clash, execution, [account_id], now_ms)
     with clash.read() as connection:
         view = look(connection, account_id, now_ms=now_ms)
     quotes = execution.quotes(view.symbols(proposals), now_ms, fill_minute=view.fill_minute(instant))
