@@ -2,193 +2,118 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
-Symbol = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9@/_.:-]+$")]
-Category = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-ChannelKey = Annotated[str, StringConstraints(min_length=1, max_length=80)]
-ProfileName = Literal["fast", "balanced", "deep"]
-Inclusion = Literal["off", "auto", "standard", "required"]
-SourceName = Literal["hyperliquid", "polymarket", "defillama"]
-Lookback = Annotated[int, Field(strict=True, ge=60, le=30 * 86_400)]
-Granularity = Annotated[int, Field(strict=True, ge=60, le=86_400, multiple_of=60)]
-Points = Annotated[int, Field(strict=True, ge=1, le=5_000)]
-Coordinate = Annotated[float, Field(ge=-1_000_000, le=1_000_000, allow_inf_nan=False)]
+from clash_pipeline.clones.node_configs import (
+    DEFAULT_CADENCE_SEC,
+    AssetSelectionConfig,
+    Block,
+    ChannelDepth,
+    DataStreamConfig,
+    GraphModel,
+    Id,
+    TradingPromptConfig,
+)
 
-DEFAULT_CADENCE_SEC = 300
-"""Decision cadence of a prompt that names none (03)."""
+__all__ = ["Block", "ChannelDepth", "DataStreamConfig", "TradingPromptConfig"]  # what callers knew as ours
+MOST_NODES = 500
+MOST_EDGES = 2_000
+FARTHEST = 1_000_000
+"""Canvas units from the origin, in either direction."""
 
-
-class GraphModel(BaseModel):
-    """Frozen, camelCase on the wire, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+Coordinate = Annotated[float, Field(strict=True, ge=-FARTHEST, le=FARTHEST, allow_inf_nan=False)]
 
 
-class SourcePolicy(GraphModel):
-    """Whether a source is read at all, and how prominently."""
-
-    enabled: bool = True
-    inclusion: Inclusion = "auto"
-
-
-class ChannelDepth(GraphModel):
-    """A depth of one channel that replaces the profile's."""
-
-    lookback_sec: Lookback | None = None
-    granularity_sec: Granularity | None = None
-    points: Points | None = None
-    inclusion: Inclusion | None = None
-
-
-class StreamOverride(GraphModel):
-    """What one asset reads differently from its stream."""
-
-    profile: ProfileName | None = None
-    channels: dict[ChannelKey, ChannelDepth] = Field(default_factory=dict)
-
-
-class GroupProfile(GraphModel):
-    """A profile for the assets of a category or subcategory."""
-
-    category: Category | None = None
-    subcategory: Category | None = None
-    profile: ProfileName
-
-
-class Block(GraphModel):
-    """One channel dropped on the canvas, with its subject."""
-
-    id: Id
-    source: SourceName
-    channel: str
-    context_symbol: Symbol | None = None
-    scope: Literal["global", "chain", "protocol", "stablecoin"] | None = None
-    subject: Annotated[str, StringConstraints(min_length=1, max_length=120)] | None = None
-    market_slug: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    event_slug: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    retrieval_depth: ProfileName | None = None
-    inclusion: Inclusion = "auto"
-    lookback_sec: Lookback | None = None
-    granularity_sec: Granularity | None = None
-    points: Points | None = None
-
-
-class DataStreamConfig(GraphModel):
-    """Section B of 02: what is read, how deep."""
-
-    profile: ProfileName = "balanced"
-    source_policy: dict[SourceName, SourcePolicy] = Field(default_factory=dict)
-    profile_definitions: dict[ProfileName, dict[ChannelKey, ChannelDepth]] = Field(default_factory=dict)
-    group_profiles: tuple[GroupProfile, ...] = ()
-    asset_overrides: dict[Symbol, StreamOverride] = Field(default_factory=dict)
-    blocks: tuple[Block, ...] = Field(default=(), max_length=200)
-
-
-class AssetSelectionConfig(GraphModel):
-    """Section A of 02: which assets are traded."""
-
-    high_level_categories: tuple[Category, ...] = ()
-    subcategories: tuple[Category, ...] = ()
-    explicitly_enabled_symbols: tuple[Symbol, ...] = ()
-    explicitly_disabled_symbols: tuple[Symbol, ...] = ()
-
-
-class CandidatePolicy(GraphModel):
-    """The prefilters of the assets of a branch (02 Candidates)."""
-
-    max_candidates: Annotated[int, Field(strict=True, ge=1, le=25)] = 10
-    min_volume24h_usd: Annotated[int, Field(strict=True, ge=0)] = Field(default=0, alias="minVolume24hUsd")
-    max_data_age_sec: Annotated[int, Field(strict=True, ge=60, le=86_400)] = 300
-
-
-class PromptOverride(GraphModel):
-    """The text of one asset, or its absence."""
-
-    custom_behavior_prompt: str = ""
-    enabled: bool = True
-
-
-class TradingPromptConfig(GraphModel):
-    """Section D of 02: one strategy. The last four fields are legacy: accepted, kept, ignored."""
-
-    enabled: bool = True
-    custom_behavior_prompt: str = ""
-    decision_cadence_sec: Annotated[int, Field(strict=True, ge=60, le=86_400)] = DEFAULT_CADENCE_SEC
-    candidate_policy: CandidatePolicy = CandidatePolicy()
-    coverage_mode: Literal["global", "global_with_asset_overrides", "asset_specific_only"] = "global"
-    asset_overrides: dict[Symbol, PromptOverride] = Field(default_factory=dict)
-    max_assets_per_run: Any = None
-    trader_type: Any = None
-    analysis_timeframe: Any = None
-    market_momentum_sensitivity: Any = None
+def _no_lookalike(version: Any) -> Any:
+    """Python takes `true` and 1.0 for 1; a format does not."""
+    return version if type(version) is int else repr(version)
 
 
 class DataStreamNode(GraphModel):
-    """A node of memory to read."""
+    """A node of memory to read; its edges lead to asset selections."""
 
     id: Id
+    """Unique in the graph."""
     type: Literal["data_stream"]
+    """The kind of node."""
     config: DataStreamConfig = DataStreamConfig()
+    """What is read, and how deep."""
 
 
 class AssetSelectionNode(GraphModel):
-    """A node of assets to trade."""
+    """A node of assets to trade; its edges lead to trading prompts."""
 
     id: Id
+    """Unique in the graph."""
     type: Literal["asset_selection"]
+    """The kind of node."""
     config: AssetSelectionConfig = AssetSelectionConfig()
+    """Which assets are traded."""
 
 
 class TradingPromptNode(GraphModel):
-    """A node of one strategy; its id is the branch."""
+    """A node of one strategy; its id names the branch, and no edge leaves it."""
 
     id: Id
+    """Unique in the graph."""
     type: Literal["trading_prompt"]
+    """The kind of node."""
     config: TradingPromptConfig = TradingPromptConfig()
+    """How its assets are traded."""
 
 
 Node = Annotated[DataStreamNode | AssetSelectionNode | TradingPromptNode, Field(discriminator="type")]
 
 
 class Edge(GraphModel):
-    """One arrow from `source` to `target`."""
+    """One arrow: from a data stream to an asset selection, or from an asset selection to a trading prompt."""
 
     id: Id
+    """Unique among the edges."""
     source: Id
+    """The id of the node it leaves."""
     target: Id
+    """The id of the node it enters."""
 
 
 class Position(GraphModel):
     """A place on the canvas."""
 
     x: Coordinate
+    """To the right, in canvas units."""
     y: Coordinate
+    """Downwards, in canvas units."""
 
 
 class StrategyClone(GraphModel):
-    """The visual terminal of the canvas; nothing of it is executed."""
+    """The Trading Clone block, where the canvas ends: drawn only, nothing of it is executed."""
 
     position: Position
-    connected_prompt_node_ids: tuple[Id, ...] = ()
+    """Where it stands."""
+    connected_prompt_node_ids: Annotated[tuple[Id, ...], Field(max_length=MOST_NODES)] = ()
+    """The prompts whose arrows end in it."""
 
 
 class Layout(GraphModel):
     """Where things stand on the canvas: saved, returned, never compiled."""
 
-    nodes: dict[Id, Position] = Field(default_factory=dict)
+    nodes: Annotated[dict[Id, Position], Field(max_length=MOST_NODES)] = Field(default_factory=dict)
+    """Places by node id."""
     strategy_clone: StrategyClone | None = None
+    """The Trading Clone block."""
 
 
 class Graph(GraphModel):
-    """The whole pipeline of one clone."""
+    """The whole pipeline of one clone: data streams lead to asset selections, those to trading prompts."""
 
-    version: Literal[1]
-    nodes: tuple[Node, ...] = Field(max_length=500)
-    edges: tuple[Edge, ...] = Field(default=(), max_length=2_000)
+    version: Annotated[Literal[1], BeforeValidator(_no_lookalike)]
+    """The version of this format."""
+    nodes: Annotated[tuple[Node, ...], Field(max_length=MOST_NODES)]
+    """The executable nodes, in any order."""
+    edges: Annotated[tuple[Edge, ...], Field(max_length=MOST_EDGES)] = ()
+    """The arrows between them, in any order."""
     layout: Layout = Layout()
+    """Where things stand on the canvas; has no effect on what is traded or read."""
 
     @property
     def streams(self) -> tuple[DataStreamNode, ...]:

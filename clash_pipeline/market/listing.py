@@ -29,6 +29,7 @@ class Listed:
     channels: frozenset[str]
     category: str
     subcategory: str
+    display_name: str = ""
 
     @property
     def grid(self) -> Grid:
@@ -44,7 +45,8 @@ def read(connection: Connection, symbols: Iterable[str] | None = None) -> dict[s
     wanted = None if symbols is None else json.dumps(sorted(set(symbols)))
     rows = connection.execute(
         """
-        SELECT symbol, kind, sz_decimals, max_leverage, margin_tiers, is_delisted, channels, category, subcategory
+        SELECT symbol, kind, sz_decimals, max_leverage, margin_tiers, is_delisted, channels, category, subcategory,
+               display_name
         FROM hyperliquid_assets
         WHERE :wanted IS NULL OR symbol IN (SELECT value FROM json_each(:wanted))
         ORDER BY symbol
@@ -65,6 +67,7 @@ def _listed(row: Row) -> Listed:
         channels=frozenset(json.loads(row["channels"])),
         category=row["category"],
         subcategory=row["subcategory"],
+        display_name=row["display_name"],
     )
 
 

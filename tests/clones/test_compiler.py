@@ -127,7 +127,7 @@ def test_the_example_follows_the_precedence_of_the_contract() -> None:
     own = [entry for entry in reads(made, "BTC", "rsi") if entry.context_symbol == "BTC"]
     assert [(e.lookback_sec, e.granularity_sec, e.points) for e in own] == [Depth(7_200, 60, 120)]
     assert {(e.granularity_sec, e.inclusion, e.block) for e in reads(made, "BTC", "ohlcv")} == {
-        (60, "auto", ""), (3_600, "required", "b1"), (300, "required", "b1"),
+        (300, "required", "b1"), (3_600, "required", "b1"),
     }  # fmt: skip
 
 
@@ -183,7 +183,7 @@ def test_two_streams_that_read_the_same_are_read_once_and_widest() -> None:
         {
             "id": "stream-2",
             "type": "data_stream",
-            "config": {"profileDefinitions": {"balanced": {"hyperliquid.funding": {"points": 40}}}},
+            "config": {"profileDefinitions": {"balanced": {"hyperliquid.funding": {"lookbackSec": 144_000}}}},
         }
     )
     content["edges"].append({"id": "e3", "source": "stream-2", "target": "assets-1"})

@@ -33,7 +33,7 @@ def test_the_example_of_the_contract_is_valid_and_comes_back_as_it_was(listing: 
 def test_every_problem_is_reported_at_once(listing: dict[str, Listed]) -> None:
     content = selection("BTC", "NOPE", "OLD", "DOGE")
     content["edges"] += [
-        {"id": "e1", "source": "prompt-1", "target": "assets-1"},
+        {"id": "e1", "source": "stream-1", "target": "prompt-1"},
         {"id": "e4", "source": "stream-1", "target": "nowhere"},
     ]
     content["nodes"][2]["config"]["customBehaviorPrompt"] = "x" * 16_001
@@ -142,7 +142,7 @@ def test_the_layout_names_nodes_that_exist(listing: dict[str, Listed]) -> None:
     ("change", "pointer"),
     [
         (lambda g: g.update(version=2), "/version"),
-        (lambda g: g["nodes"][0].update(type="trading_clone"), "/nodes/0"),
+        (lambda g: g["nodes"][0].update(type="trading_clone"), "/nodes/0/type"),
         (lambda g: g["nodes"][2]["config"].update(decisionCadenceSec=59), "/nodes/2/config/decisionCadenceSec"),
         (lambda g: g["nodes"][2]["config"].update(decisionCadenceSec="300"), "/nodes/2/config/decisionCadenceSec"),
         (lambda g: g["nodes"][2]["config"].update(decisionCadenceSec=86_401), "/nodes/2/config/decisionCadenceSec"),
