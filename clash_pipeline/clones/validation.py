@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from clash_pipeline.clones.budgets import tokens
+from clash_pipeline.clones.budgets import BYTES_PER_TOKEN, tokens
 from clash_pipeline.clones.entitlements import CANDIDATE_CAP, Capacity
 from clash_pipeline.clones.graph import Graph
 from clash_pipeline.clones.problems import INCOMPLETE, GraphInvalid, GraphUnreadable, Problem, listed
@@ -15,7 +15,7 @@ from clash_pipeline.clones.rules.topology import complete, legal_edges, no_cycle
 from clash_pipeline.market.listing import Listing
 
 __all__ = [
-    "GRAPH_BYTES", "INCOMPLETE", "PROMPT_TOKENS", "RULES", "GraphInvalid", "GraphUnreadable", "Problem", "decode",
+    "BYTES_PER_TOKEN", "GRAPH_BYTES", "INCOMPLETE", "PROMPT_TOKENS", "RULES", "GraphInvalid", "GraphUnreadable", "Problem", "decode",
     "parse", "problems", "read", "tokens",
 ]  # fmt: skip
 
