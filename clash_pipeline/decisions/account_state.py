@@ -5,12 +5,16 @@ from typing import Any
 
 import msgspec
 
+from clash_pipeline.market import text
 from clash_pipeline.prop.accounts import Account
 from clash_pipeline.prop.book import Book
 from clash_pipeline.prop.positions import Position
 from clash_pipeline.prop.pricing import Quote
 from clash_pipeline.prop.views import position_view
 from clash_pipeline.units import RATE, Rounding, mul_div, usd_text
+
+HALT_BYTES = 200
+"""An operator's reason for a halt is shown this far."""
 
 
 class Ledger(msgspec.Struct, frozen=True):
@@ -63,7 +67,7 @@ def account_state(facts: Facts, symbol: str) -> AccountState:
     peak = max(account.high_water_mark, book.equity)
     return AccountState(
         state=account.state,
-        halted=account.halted,
+        halted=text.clean(account.halted, max_bytes=HALT_BYTES) if account.halted else None,
         start_balance=usd_text(account.start_balance),
         balance=usd_text(book.balance),
         equity=usd_text(book.equity),
