@@ -51,7 +51,7 @@ def store(
         CloneUnknown: no such clone.
     """
     found = problems(graph, listing, effective(connection, clone_id, now_ms))
-    refuse(problem for problem in found if problem.code not in UNFINISHED)
+    refuse(problem for problem in found if not problem.is_incomplete)
     if if_digest is not None:
         _refuse_changed(connection, clone_id, if_digest)
     changed = connection.execute(
@@ -79,7 +79,7 @@ def publishable(connection: Connection, clone_id: int, listing: Listing, *, now_
 
 def problems(graph: Graph, listing: Listing, entitlement: Entitlement) -> list[Problem]:
     """Everything that is wrong with a graph for a clone of this entitlement."""
-    return validation.problems(graph, listing, entitlement.capacity)
+    return validation.problems(graph, listing, entitlement.capacity, candidate_cap=entitlement.candidates)
 
 
 def refuse(found: Iterable[Problem]) -> None:
@@ -91,10 +91,6 @@ def refuse(found: Iterable[Problem]) -> None:
     listed = list(found)
     if listed:
         raise GraphInvalid(listed)
-
-
-UNFINISHED = frozenset({"no_prompt", "prompt_without_assets", "assets_without_stream"})
-"""What makes a draft incomplete, not invalid."""
 
 
 def _refuse_changed(connection: Connection, clone_id: int, expected: str) -> None:

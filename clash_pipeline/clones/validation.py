@@ -15,9 +15,20 @@ from clash_pipeline.clones.rules.topology import complete, legal_edges, no_cycle
 from clash_pipeline.market.listing import Listing
 
 __all__ = [
-    "BYTES_PER_TOKEN", "GRAPH_BYTES", "INCOMPLETE", "PROMPT_TOKENS", "RULES", "GraphInvalid", "GraphUnreadable", "Problem", "decode",
-    "parse", "problems", "read", "tokens",
-]  # fmt: skip
+    "BYTES_PER_TOKEN",
+    "GRAPH_BYTES",
+    "INCOMPLETE",
+    "PROMPT_TOKENS",
+    "RULES",
+    "GraphInvalid",
+    "GraphUnreadable",
+    "Problem",
+    "decode",
+    "parse",
+    "problems",
+    "read",
+    "tokens",
+]
 
 RULES: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     unique_ids,
