@@ -57,7 +57,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
     return [
         observe_ingestion(settings.observe_every_sec),
         due_decisions(settings.decide_every_sec),
-        undelivered_fills(settings.observe_every_sec),
+        undelivered_fills(settings.decide_every_sec),
     ]
 
 

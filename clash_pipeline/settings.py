@@ -298,6 +298,9 @@ class Settings(BaseSettings):
     decision_shards: int = Field(
         1, ge=1, le=64, description="Waves an engine's due accounts are cut into, by account id; one Dagster run each."
     )
+    decision_steps: int = Field(
+        50, ge=1, le=1_000, description="Most steps of a wave in Dagster; each applies whole accounts, one if they fit."
+    )
 
     @field_validator("home")
     @classmethod

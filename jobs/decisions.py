@@ -3,7 +3,8 @@
 prepare → decide (one asynchronous op for all models) → one mapped step an account for gates and fills.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 import dagster as dg
 
@@ -46,7 +47,12 @@ def prepare_clone(
     from clash_pipeline.decisions import waves
 
     clone_id = config.clone_id or _tagged_clone(context.run.tags)
-    found = waves.due(services, clone_id=clone_id, account_id=config.account_id, force=config.force)
+    if config.force and clone_id is None and config.account_id is None:
+        raise dg.Failure("force needs clone_id or account_id", allow_retries=False)
+    try:
+        found = waves.due(services, clone_id=clone_id, account_id=config.account_id, force=config.force)
+    except waves.ForcedRefused as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
     return _prepared(context, services, found)
 
 
@@ -57,7 +63,8 @@ def prepare_shard(
     """Prepare what is due now in this shard; what was due when the sensor looked may have been done since."""
     from clash_pipeline.decisions import waves
 
-    return _prepared(context, services, in_shard(waves.due(services), config.engine, config.shard, config.shards))
+    found = waves.due(services, engine=config.engine, shard=config.shard, shards=config.shards)
+    return _prepared(context, services, found)
 
 
 @dg.op(
@@ -71,7 +78,7 @@ async def decide(
     """Decide everything that was prepared."""
     from clash_pipeline.decisions import waves
 
-    decided = await waves.decide_all(services, prepared)
+    decided = await waves.decide_held(services, prepared)
     waves.record(services, decided)
     failed = sum(one.response is None for one in decided)
     context.add_output_metadata({"decided": len(decided), "without_response": failed})
@@ -80,15 +87,17 @@ async def decide(
 
 @dg.op(
     out=dg.DynamicOut(list, io_manager_key="in_memory"),
-    description="One step an account, in the order of their ids.",
-    code_version="1",
+    description="One step an account, in the order of their ids; in a large wave a step takes several.",
+    code_version="2",
 )
-def by_account(decided: list[Decided]) -> Iterator[dg.DynamicOutput[list[Decided]]]:
+def by_account(
+    services: dg.ResourceParam[Services], decided: list[Decided]
+) -> Iterator[dg.DynamicOutput[list[Decided]]]:
     """Cut a wave by account; the order of application is part of the result."""
-    accounts = sorted({one.claim.account_id for one in decided})
-    for account_id in accounts:
-        mine = [one for one in decided if one.claim.account_id == account_id]
-        yield dg.DynamicOutput(mine, mapping_key=f"account_{account_id:08d}")
+    for block in blocks(decided, services.settings.decision_steps):
+        first, last = block[0].claim.account_id, block[-1].claim.account_id
+        key = f"account_{first:08d}" if first == last else f"accounts_{first:08d}_to_{last:08d}"
+        yield dg.DynamicOutput(block, mapping_key=key)
 
 
 @dg.op(description="Gates, fills and closes the runs of one account.", code_version="1")
@@ -144,9 +153,12 @@ def fill_prop_orders() -> None:
     apply_undelivered()
 
 
-def in_shard(found: Sequence[Due], engine: str | None, shard: int, shards: int) -> list[Due]:
-    """The due runs of one engine (all of them when None) whose account falls into a shard."""
-    return [due for due in found if due.account_id % shards == shard and engine in (None, due.engine)]
+def blocks(decided: Sequence[Decided], most: int) -> list[list[Decided]]:
+    """Whole accounts in order, in at most so many blocks: a step costs more than the accounts in it."""
+    ordered = sorted(decided, key=lambda one: one.claim.account_id)
+    accounts = [list(mine) for _, mine in groupby(ordered, key=lambda one: one.claim.account_id)]
+    size = max(-(-len(accounts) // most), 1)
+    return [[one for mine in accounts[start : start + size] for one in mine] for start in range(0, len(accounts), size)]
 
 
 def report_ended(context: dg.OpExecutionContext, ended: Sequence[Ended]) -> None:
@@ -166,13 +178,14 @@ def _prepared(context: dg.OpExecutionContext, services: Services, found: Sequenc
     clones = sorted({due.clone_id for due in found})
     context.log.info("due: %d runs of clones %s", len(found), ", ".join(map(str, clones)) or "(none)")
     worker = f"dagster-{context.run_id[:8]}"
-    prepared, ended = waves.prepare(services, found, worker=worker, dagster_run_id=context.run_id)
-    report_ended(context, ended)
+    ended = waves.parked(services)
+    prepared, over = waves.prepare(services, found, worker=worker, dagster_run_id=context.run_id)
+    report_ended(context, ended + over)
     context.add_output_metadata({"due": len(found), "prepared": len(prepared), "clones": str(clones)})
     return waves.reserve(services, prepared)
 
 
-def _tagged_clone(tags: dict[str, str]) -> int | None:
+def _tagged_clone(tags: Mapping[str, str]) -> int | None:
     given = tags.get(CLONE_TAG)
     if given is None:
         return None

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from clash_pipeline.clock import MINUTE_MS
-from clash_pipeline.decisions.runs import Due
+from clash_pipeline.decisions.grid import Waiting
 from clash_pipeline.services import Services
 from jobs.decisions import decide_due, fill_prop_orders
 from resources.beta import TRADING
@@ -19,30 +19,26 @@ def request_waves(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.
     """One run request for each engine and shard that has due accounts."""
     from clash_pipeline.decisions import waves
 
-    requests = wave_requests(waves.due(services), services.settings.decision_shards, services.clock.now_ms())
+    shards = services.settings.decision_shards
+    requests = wave_requests(waves.waiting(services, shards=shards), shards, services.clock.now_ms())
     return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("no account is due")
 
 
-def wave_requests(found: Iterable[Due], shards: int, now_ms: int) -> list[dg.RunRequest]:
-    """Cut due runs into waves; slow engines never hold up the others."""
-    newest: dict[tuple[str, int], int] = {}
-    for due in found:
-        wave = (due.engine, due.account_id % shards)
-        newest[wave] = max(newest.get(wave, 0), due.tick)
-    return [_wave(engine, shard, shards, tick, now_ms) for (engine, shard), tick in sorted(newest.items())]
+def wave_requests(found: Iterable[Waiting], shards: int, now_ms: int) -> list[dg.RunRequest]:
+    """One wave for each engine and shard; slow engines never hold up the others."""
+    return [_wave(due.engine, due.shard, shards, due.tick, now_ms) for due in found]
 
 
 def request_fills(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.SkipReason:
-    """A run request while any run has a response that was not applied."""
-    from clash_pipeline.decisions import runs
+    """A run request while any response could be applied and was not."""
+    from clash_pipeline.decisions import waves
 
-    now_ms = services.clock.now_ms()
-    with services.clash.read() as connection:
-        waiting = sorted(runs.undelivered_ids(connection, now_ms=now_ms))
-    if not waiting:
-        return dg.SkipReason("every response was applied")
-    minute = now_ms // MINUTE_MS
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"fill/{waiting[0]}-{waiting[-1]}@{minute}")])
+    found = waves.deliverable(services)
+    if not found:
+        return dg.SkipReason("every response was applied, or waits for its fill instant")
+    first, last = min(due.run_id or 0 for due in found), max(due.run_id or 0 for due in found)
+    minute = services.clock.now_ms() // MINUTE_MS
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"fill/{first}-{last}@{minute}")])
 
 
 def due_decisions(every_sec: int) -> dg.SensorDefinition:
@@ -65,7 +61,7 @@ def undelivered_fills(every_sec: int) -> dg.SensorDefinition:
         job=fill_prop_orders,
         minimum_interval_seconds=every_sec,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Looks for decision runs that have a response and were never applied (cut off).",
+        description="Looks for responses to apply: their common minute is final, or their worker was cut off.",
         tags={"clash/family": "decisions"},
         owners=TRADING,
     )(request_fills)

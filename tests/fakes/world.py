@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clash_pipeline.archive.stores import ArtifactStore
-from clash_pipeline.clock import MINUTE_MS, SettableClock, minute_of
+from clash_pipeline.clock import HOUR_MS, MINUTE_MS, SettableClock, minute_of
 from clash_pipeline.clones import clones
 from clash_pipeline.clones.graph import simple_graph
 from clash_pipeline.market import listing
 from clash_pipeline.prop import accounts, policy
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.sqlite import Database
+from clash_pipeline.units import USD
 from tests.fakes import market_rows
 
 RISING = {"rsi14": 60.0, "bb_upper": 103.0, "bb_middle": 99.0, "bb_lower": 95.0, "sma20": 99.0, "ema20": 99.5}
@@ -63,3 +64,13 @@ class World:
             start_balance_usd=self.settings.start_balance_usd,
             now_ms=self.clock.now_ms(),
         )
+
+    def race(self, clone_id: int, *, kind: Literal["race", "audition"] = "race", hours: int = 6) -> int:
+        """An account of the clone in race number 1, or in an audition, that begins now; returns its id."""
+        now_ms = self.clock.now_ms()
+        terms = policy.race(self.settings) if kind == "race" else policy.audition(self.settings)
+        with self.clash.write() as connection:
+            return accounts.open_account(
+                connection, clone_id, kind, terms, start_balance=self.settings.start_balance_usd * USD, now_ms=now_ms,
+                actor="test", parent_id=1, starts_at=now_ms, ends_at=now_ms + hours * HOUR_MS,
+            )  # fmt: skip

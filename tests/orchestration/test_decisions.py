@@ -9,11 +9,12 @@ import pytest
 from clash_pipeline.archive.stores import MemoryStore
 from clash_pipeline.clock import MINUTE_MS, SettableClock
 from clash_pipeline.decisions import waves
-from clash_pipeline.decisions.runs import Due
+from clash_pipeline.decisions.grid import Waiting
+from clash_pipeline.decisions.runs import Claim, Decided
 from clash_pipeline.definitions import build_definitions
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.sqlite import Database
-from jobs.decisions import in_shard
+from jobs.decisions import blocks
 from sensors.decisions import request_fills, request_waves, wave_requests
 from tests.fakes import market_rows
 from tests.fakes.world import RISING, World
@@ -142,23 +143,57 @@ def test_the_sensor_asks_for_a_wave_while_something_is_due(world: World, instanc
     assert isinstance(request_waves(world), dg.SkipReason)
 
 
-def due(account_id: int, engine: str, tick: int) -> Due:
-    return Due(account_id, 1, 1, "main", "BTC", tick, "due", 300, engine)
-
-
 def test_waves_are_cut_by_engine_and_shard_with_keys_that_name_what_is_due() -> None:
-    found = [due(1, "hold", NOW), due(2, "rules", NOW), due(3, "rules", NOW - MINUTE_MS), due(4, "rules", NOW)]
+    found = [Waiting("hold", 1, NOW, 1), Waiting("rules", 0, NOW, 2), Waiting("rules", 1, NOW - MINUTE_MS, 1)]
     requests = wave_requests(found, 2, NOW + 5_000)
     assert [request.run_key for request in requests] == [
         f"wave/hold/1-of-2@{NOW}#0",
         f"wave/rules/0-of-2@{NOW}#0",
         f"wave/rules/1-of-2@{NOW - MINUTE_MS}#1",
     ]
-    assert [len(in_shard(found, "rules", shard, 2)) for shard in (0, 1)] == [2, 1]
 
 
 def test_a_wave_that_stays_due_is_asked_for_again_under_another_key() -> None:
     """Dagster never launches a key twice, not even after a failure; the attempt makes it another key."""
-    found = [due(2, "rules", NOW)]
+    found = [Waiting("rules", 0, NOW, 1)]
     keys = [wave_requests(found, 1, NOW + after)[0].run_key for after in (0, 15_000, 61_000)]
     assert keys[0] == keys[1] != keys[2]
+
+
+def decided(account_id: int, symbol: str) -> Decided:
+    return Decided(Claim(1, 1, account_id, 1, 1, "main", symbol, NOW, "due", 300, "rules"), None)
+
+
+def test_a_small_wave_has_a_step_an_account_and_a_large_one_whole_accounts_in_each() -> None:
+    wave = [decided(account, symbol) for account in (3, 1, 2) for symbol in ("BTC", "ETH")]
+    small = [[one.claim.account_id for one in block] for block in blocks(wave, 50)]
+    large = [[one.claim.account_id for one in block] for block in blocks(wave, 2)]
+    assert small == [[1, 1], [2, 2], [3, 3]]
+    assert large == [[1, 1, 2, 2], [3, 3]]
+    assert blocks([], 50) == []
+
+
+def test_sensors_count_what_was_left_behind(world: World) -> None:
+    """A wave whose worker died before its response is waiting again, when its claim has run out."""
+    world.clone("BTC")
+    wait_for_a_tick(world)
+    waves.prepare(world, waves.due(world), worker="died")
+    assert waves.waiting(world) == []
+    world.clock.advance(61_000)
+    assert [(each.engine, each.runs) for each in waves.waiting(world)] == [("rules", 1)]
+
+
+@pytest.mark.parametrize("config", [{"force": True}, {"account_id": 1, "force": True}])
+def test_force_needs_a_name_and_reaches_no_race(
+    world: World, instance: dg.DagsterInstance, config: dict[str, object]
+) -> None:
+    clone_id = world.clone("BTC", name="Ada")[0]
+    with world.clash.write() as connection:
+        connection.execute("UPDATE prop_accounts SET state = 'completed' WHERE clone_id = ?", (clone_id,))
+    config = {**config, **({"account_id": world.race(clone_id)} if "account_id" in config else {})}
+    job = build_definitions({"services": world}, world.settings).resolve_job_def("decide_clone")
+    result = job.execute_in_process(
+        run_config={"ops": {"prepare_clone": {"config": config}}}, instance=instance, raise_on_error=False
+    )
+    assert not result.success
+    assert states(world) == []
