@@ -204,7 +204,7 @@ def assemble(run: Run, found: Found, facts: Facts, memo: Memo | None = None) -> 
         polymarket=tuple(read for read in reads if read.source == POLYMARKET),
         defillama=tuple(read for read in reads if read.source == DEFILLAMA),
         account=account_state(facts, run.asset.symbol),
-        custom_behavior=Custom(words, was_shortened=len(run.asset.prompt.encode()) > CUSTOM_BYTES),
+        custom_behavior=Custom(words, was_shortened=len(run.asset.prompt.encode("utf-8", "replace")) > CUSTOM_BYTES),
         newest_datum_at=_newest(reads, facts, run.asset.symbol),
         budget=Budget(0, {}, False, (), len(texts.left_out)),
         untrusted=tuple(texts.entries),
