@@ -2,9 +2,11 @@
 
 import typer
 
+from clash_pipeline.cli import pipeline_latest
 from clash_pipeline.cli.output import one_line_errors, print_json
 
 app = typer.Typer(help="Pipeline graphs: schema, validation, what they compile to.", no_args_is_help=True)
+app.command("latest")(pipeline_latest.latest)
 
 
 @app.command()
