@@ -174,6 +174,111 @@ def test_insufficient_margin(desk: Desk) -> None:
     assert desk.order("open_long", "PURR/USDC", size_pct="39").status == "filled"
 
 
+def test_liquidity_limit_above_the_share_of_a_days_volume_and_where_it_is_unknown(desk: Desk) -> None:
+    """0.5 % of 1,000,000 USD is 5,000; an asset whose volume nobody knows cannot be shown to carry any order."""
+    desk.price("BTC", "100", day_volume="1000000")
+    assert desk.order("open_long", size_pct="4.9").status == "filled"
+    figures = refused(desk, "liquidity_limit", "increase", size_pct="5.2")
+    assert (figures["limit"], figures["day_volume"]) == ("5000", "1000000")
+    market_rows.list_asset(desk.market, "NEW")
+    market_rows.mid(desk.market, "NEW", "10", desk.clock.now_ms())
+    assert refused(desk, "liquidity_limit", symbol="NEW", size_pct="1") == {
+        "notional": "999.698", "limit": "0", "day_volume": None,
+    }  # fmt: skip
+
+
+def test_liquidity_limit_above_the_slippage_an_account_may_pay_but_never_for_a_reduction(desk: Desk) -> None:
+    """0.5 bp + 0.7 × 10 % × √(40,000 / 10⁷) = 44.8 bp; on sandbox terms it is only capped."""
+    desk.price("BTC", "100", day_volume="10000000")
+    assert desk.order("open_long", size_pct="40").status == "filled"
+    desk.open(max_slippage=400_000)
+    assert refused(desk, "liquidity_limit", size_pct="40") == {"slippage": "0.00447719", "limit": "0.004"}
+    assert desk.order("open_long", size_pct="30").status == "filled"
+    desk.price("BTC", "100", day_volume="1000000")
+    assert desk.order("close").status == "filled"
+
+
+def test_stop_invalid_where_it_is_no_percentage(desk: Desk) -> None:
+    for text in ("0", "-1", "100.1", "NaN", "1e1", ""):
+        assert refused(desk, "stop_invalid", stop=text)["field"] == "stop_loss_pct"
+        assert refused(desk, "stop_invalid", target=text)["field"] == "take_profit_pct"
+
+
+def test_stop_invalid_on_the_wrong_side_of_the_execution_price_or_the_mark(desk: Desk) -> None:
+    """Bought at 100.03 with the mark at 100: a stop of 0.01 % is 100.01, already reached by the mark."""
+    assert refused(desk, "stop_invalid", stop="0.01") == {
+        "stop": "100.01", "mark": "100", "why": "wrong side of the mark",
+    }  # fmt: skip
+    assert refused(desk, "stop_invalid", target="0.001")["why"] == "wrong side of the execution price"
+    assert refused(desk, "stop_invalid", "open_short", target="100")["why"] == "wrong side of the execution price"
+    assert refused(desk, "stop_invalid", stop="100", symbol="PURR/USDC")["stop"] == "0"
+
+
+def test_stop_invalid_beyond_the_liquidation_price_or_the_drawdown_floor(desk: Desk) -> None:
+    """90 % in BTC: 10 % of drawdown are gone 11.1 % below; without that floor only the margin ends the account."""
+    figures = refused(desk, "stop_invalid", size_pct="90", stop="12")
+    assert figures["why"] == "beyond the drawdown floor"
+    assert (figures["stop"], figures["drawdown floor"]) == ("88.07", "89.006")
+    desk.open(max_drawdown=100_000_000, max_position_pct=300)
+    assert desk.order("open_long", size_pct="100", leverage=5, stop="99").status == "filled"
+    figures = refused(desk, "stop_invalid", "increase", size_pct="100", leverage=5, stop="60")
+    assert figures["why"] == "beyond the liquidation price"
+    assert refused(desk, "stop_invalid", "increase", size_pct="100", leverage=5)["stop"] == "1"  # the one it kept
+    assert desk.order("increase", size_pct="100", leverage=5, stop="40").status == "filled"
+
+
+def test_risk_budget_of_all_positions_together(desk: Desk) -> None:
+    """σ6h is unknown, so 15 %: 3 % of 100,000 USD carries 20,000 of notional, in one asset or in two."""
+    desk.open(risk_budget=3_000_000)
+    assert refused(desk, "risk_budget", size_pct="21") == {
+        "risk": "3149.999496", "limit": "3000", "volatility_6h": "0.15",
+    }  # fmt: skip
+    assert desk.order("open_long", size_pct="15").status == "filled"
+    assert refused(desk, "risk_budget", symbol="PURR/USDC", size_pct="6")["limit"] == "2999.61757203"
+    assert refused(desk, "risk_budget", "increase", size_pct="6")["volatility_6h"] == "0.15"
+    assert desk.order("reduce", size_pct="10").status == "filled"
+
+
+def test_risk_budget_takes_volatility_from_a_week_of_hours(desk: Desk) -> None:
+    """Hourly returns of ±1 %: σ6h is √6 × 1 % = 2.45 %, so 3 % of equity carries 123 % of it."""
+    hour = desk.clock.now_ms() - desk.clock.now_ms() % 3_600_000
+    for back in range(168, 0, -1):
+        close = "100" if back % 2 else "101"
+        market_rows.candle(desk.market, "BTC", hour - back * 3_600_000, close, interval="1h")
+    desk.open(risk_budget=3_000_000, max_position_pct=300)
+    assert desk.order("open_long", size_pct="100", leverage=5).status == "filled"
+    assert refused(desk, "risk_budget", "increase", size_pct="25", leverage=5)["volatility_6h"] == "0.02437395"
+    assert desk.order("increase", size_pct="22", leverage=5).status == "filled"
+
+
+def test_spot_is_paid_in_free_cash_and_not_allowed_in_races(desk: Desk) -> None:
+    desk.order("open_long", size_pct="50", leverage=5)
+    desk.price("BTC", "150")  # 25,000 USD of profit that is not booked buys no spot
+    assert "cash" in refused(desk, "insufficient_margin", symbol="PURR/USDC", size_pct="75")
+    assert desk.order("open_long", "PURR/USDC", size_pct="60").status == "filled"
+    desk.open(allows_spot=False)
+    assert refused(desk, "symbol_not_allowed", symbol="PURR/USDC") == {"symbol": "PURR/USDC", "kind": "spot"}
+
+
+def test_window_closed_ten_minutes_before_the_end_where_there_is_a_fixing(desk: Desk) -> None:
+    now = desk.clock.now_ms()
+    desk.open(kind="race", ends_at=now + 600_000, last_order_before_end_ms=600_000)
+    assert desk.order("open_long").status == "filled"
+    desk.clock.advance(1)
+    assert refused(desk, "window_closed", "close") == {
+        "now": now + 1, "starts_at": None, "ends_at": now + 600_000, "last_order_at": now,
+    }  # fmt: skip
+
+
+def test_prices_of_one_asset_may_have_to_be_younger(desk: Desk) -> None:
+    desk.open(symbol_max_age_ms=(("BTC", 5_000),))
+    desk.clock.advance(5_000)
+    assert desk.order("open_long").status == "filled"
+    desk.clock.advance(1)
+    assert refused(desk, "price_stale") == {"source": "mid", "age_ms": 5_001, "limit_ms": 5_000}
+    assert desk.order("open_long", "PURR/USDC").status == "filled"
+
+
 def test_rate_limited_for_an_hour_and_never_for_a_reduction(desk: Desk) -> None:
     desk.open(max_orders_per_hour=2)
     desk.order("open_long", size_pct="1")
