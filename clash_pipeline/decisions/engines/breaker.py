@@ -27,19 +27,20 @@ class Breaker(msgspec.Struct, frozen=True):
     def admit(self, now_ms: int, rule: BreakerRule) -> "Breaker | None":
         """The breaker with one more call let through, or None when it refuses.
 
-        A time before the opening is a clock that was set back, and lets a probe through.
+        Clocks of two machines differ a little; a time long before the opening is a clock that was set back, and lets a
+        probe through.
         """
         if self.opened_at is None:
             return self
-        if 0 <= now_ms - self.opened_at < rule.open_ms:
+        if abs(now_ms - self.opened_at) < rule.open_ms:
             return None
-        if self.probe_at is not None and 0 <= now_ms - self.probe_at < rule.open_ms:
+        if self.probe_at is not None and abs(now_ms - self.probe_at) < rule.open_ms:
             return None
         return msgspec.structs.replace(self, probe_at=now_ms)
 
     def after_failure(self, now_ms: int, rule: BreakerRule) -> "Breaker":
         """A call failed; an open circuit stays open for another while."""
-        recent = (*(at for at in self.failures if 0 <= now_ms - at < rule.window_ms), now_ms)[-rule.failures :]
+        recent = (*(at for at in self.failures if abs(now_ms - at) < rule.window_ms), now_ms)[-rule.failures :]
         if self.opened_at is not None or len(recent) >= rule.failures:
             return Breaker(recent, opened_at=now_ms)
         return Breaker(recent)
