@@ -35,8 +35,8 @@ def newest_fill(desk: Desk) -> tuple[str, str, str]:
 @pytest.mark.parametrize(
     ("action", "price", "origin", "side", "filled_at"),
     [
-        ("open_long", "90", "stop", "sell", "89.976"),  # gapped through 95.028: the next price is worse than the trigger
-        ("open_long", "110", "target", "sell", "105.03"),  # past 105.03: the trigger is worse than the next price
+        ("open_long", "90", "stop", "sell", "89.976"),  # gapped through 95.028: the next price is worse
+        ("open_long", "110", "target", "sell", "105.03"),  # past 105.03: the trigger is worse
         ("open_short", "110", "stop", "buy", "110.04"),
         ("open_short", "90", "target", "buy", "94.974"),
     ],
