@@ -54,7 +54,7 @@ def decode(content: bytes) -> Any:
         GraphUnreadable: too large, not UTF-8, not JSON, nested too deep.
     """
     if len(content) > GRAPH_BYTES:
-        message = f"A graph has at most {GRAPH_BYTES:,} bytes, this has {len(content):,}."
+        message = f"A graph has at most {GRAPH_BYTES:,} bytes, this has more."
         raise GraphUnreadable([Problem("graph_too_large", "", message, GRAPH_BYTES, len(content))])
     if _depth(content) > DEEPEST:
         message = f"A graph is nested at most {DEEPEST} deep, this is nested deeper."
@@ -66,7 +66,9 @@ def decode(content: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise GraphUnreadable([Problem("not_utf8", "", f"Byte {error.start} is not UTF-8 text.")]) from None
     except json.JSONDecodeError as error:
-        message = f"This is not JSON: {error.msg[:1].lower()}{error.msg[1:]} at line {error.lineno}, {error.colno}."
+        message = (
+            f"This is not JSON: {error.msg[:1].lower()}{error.msg[1:]} at line {error.lineno}, column {error.colno}."
+        )
         raise GraphUnreadable([Problem("not_json", "", message)]) from None
 
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from clash_pipeline.clones.graph import AssetSelectionNode, DataStreamNode, Graph, TradingPromptNode
 from clash_pipeline.clones.node_configs import AssetSelectionConfig
-from clash_pipeline.market.listing import Listing
+from clash_pipeline.market.listing import Listed, Listing
 
 STRENGTH = ("category", "subcategory", "explicit")
 """Sources of a selection, the strongest last: a symbol that is named is explicit, whatever groups bring it in too."""
@@ -14,13 +14,14 @@ STRENGTH = ("category", "subcategory", "explicit")
 def universe(config: AssetSelectionConfig, listing: Listing) -> dict[str, str]:
     """The trade universe of a selection: symbol → `explicit`, `subcategory` or `category`, sorted.
 
-    Disabled symbols are out whatever brought them in. Groups bring no delisted asset in; a delisted symbol that was
-    named is kept, so that it can be refused by name.
+    Disabled symbols are out whatever brought them in. Groups bring in listed perps; a spot pair of the same coin would
+    only double it, so pairs are traded when they are named *(ours)*. A delisted symbol that was named is kept, so that
+    it can be refused by name.
     """
     found: dict[str, str] = {}
     if config.high_level_categories or config.subcategories:
         for asset in listing.values():
-            if asset.is_delisted:
+            if not is_of_groups(asset):
                 continue
             if asset.subcategory in config.subcategories:
                 found[asset.symbol] = "subcategory"
@@ -29,6 +30,11 @@ def universe(config: AssetSelectionConfig, listing: Listing) -> dict[str, str]:
     found |= dict.fromkeys(config.explicitly_enabled_symbols, "explicit")
     disabled = frozenset(config.explicitly_disabled_symbols)
     return {symbol: found[symbol] for symbol in sorted(found) if symbol not in disabled}
+
+
+def is_of_groups(asset: Listed) -> bool:
+    """Whether categories and subcategories bring an asset in."""
+    return asset.kind == "perp" and not asset.is_delisted
 
 
 class Reach:

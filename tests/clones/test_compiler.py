@@ -87,10 +87,10 @@ def test_the_universe_names_how_each_symbol_was_selected() -> None:
     ]
 
 
-def test_groups_bring_no_delisted_asset(listing: dict[str, Listed]) -> None:
+def test_groups_bring_listed_perps(listing: dict[str, Listed]) -> None:
     content = simple_graph(()).wire()
     content["nodes"][1]["config"] = {"highLevelCategories": ["meme"]}
-    assert compiled(content, listing).symbols == ("DOGE", "PURR/USDC", "kPEPE")
+    assert compiled(content, listing).symbols == ("DOGE", "kPEPE")
 
 
 def test_a_spot_asset_has_no_funding_to_read(listing: dict[str, Listed]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from clash_pipeline.clones import lookalikes
 from clash_pipeline.clones.problems import Problem, escaped
 from clash_pipeline.clones.rules import Subject
+from clash_pipeline.clones.selection import is_of_groups
 from clash_pipeline.market.listing import Listing
 
 SHOWN = 8
@@ -45,7 +46,7 @@ def known_groups(subject: Subject) -> Iterator[Problem]:
         if name not in known:
             yield Problem("category_unknown", pointer, f"There is no {kind} {name}.{_instead(name, known)}")
         elif is_selected and name not in _tradable(kind, subject.listing):
-            yield Problem("group_empty", pointer, f"No asset of the {kind} {name} is traded now.", 1, 0)
+            yield Problem("group_empty", pointer, f"The {kind} {name} has no perp now; spot pairs are named.", 1, 0)
 
 
 def _overrides(subject: Subject) -> Iterator[tuple[str, str, Collection[str]]]:
@@ -88,7 +89,7 @@ def _known(kind: str, listing: Listing) -> set[str]:
 
 
 def _tradable(kind: str, listing: Listing) -> set[str]:
-    return {getattr(asset, kind) for asset in listing.values() if not asset.is_delisted}
+    return {getattr(asset, kind) for asset in listing.values() if is_of_groups(asset)}
 
 
 def _instead(name: str, known: Collection[str]) -> str:
