@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, NoReturn
 
 import typer
 
+from clash_pipeline.cli import market_taxonomy
 from clash_pipeline.cli import market_views as views
 from clash_pipeline.cli.output import fail, one_line_errors, print_json, table
 from clash_pipeline.clock import iso, parse_time
@@ -20,6 +21,7 @@ app = typer.Typer(
     help="Read the market memory. Symbols are the venue's own, letter case included: BTC, kPEPE, PURR/USDC, @107. "
     "Times are `2025-07-21`, `2025-07-21T12:10Z` or epoch milliseconds; ranges leave their end out.",
 )
+app.command("taxonomy")(market_taxonomy.taxonomy)
 
 NEWEST_ROWS = 60
 EVER = 2**62

@@ -3,10 +3,12 @@
 from clash_pipeline.clock import DAY_MS
 from clash_pipeline.market import candles, plots
 from clash_pipeline.market.spans import Span
+from clash_pipeline.market.taxonomy import UNCATEGORISED
 from clash_pipeline.storage.sqlite import Database
 
 MOST_COLUMNS = ("symbol", "close", "volume, USD", "trades")
 MOST_SHOWN = 10
+MOST_NAMED = 50
 
 
 def day(market: Database, span: Span) -> dict[str, object]:
@@ -60,12 +62,22 @@ GROUP BY symbol HAVING volume_usd > 0 ORDER BY volume_usd DESC, symbol LIMIT :mo
 
 
 def registry(market: Database) -> dict[str, object]:
-    """The registry by category, and the assets the taxonomy does not know."""
-    groups, unknown = _ask(market, _CATEGORIES), _ask(market, _UNCATEGORISED)
+    """The registry by category, and the assets that no person has placed in the taxonomy."""
+    from clash_pipeline.market.hyperliquid import placing
+    from clash_pipeline.market.hyperliquid.registry import assets
+
+    groups = _ask(market, _CATEGORIES)
+    with market.read() as connection:
+        found = placing.placing(assets(connection))
+    by_place = [(group.category, group.subcategory, group.perps, group.spot) for group in found.groups]
+    uncategorised = found.waiting(UNCATEGORISED)
     return {
         "assets": sum(int(str(row[1])) for row in groups),
         "categories": plots.table(("category", "perps and pairs", "delisted"), groups),
-        "uncategorised": ", ".join(str(row[0]) for row in unknown) or "none",
+        "taxonomy": plots.table(("category", "subcategory", "perps", "spot pairs"), by_place),
+        "uncategorised": ", ".join(uncategorised[:MOST_NAMED]) or "none",
+        "uncategorised_count": len(uncategorised),
+        "placed_by_rule_count": len(found.waiting("by_rule")),
     }
 
 
@@ -106,9 +118,6 @@ def _ask(market: Database, question: str) -> list[tuple[object, ...]]:
 
 _CATEGORIES = """
 SELECT category, count(*), sum(is_delisted) FROM hyperliquid_assets GROUP BY category ORDER BY 2 DESC, 1
-"""
-_UNCATEGORISED = """
-SELECT symbol FROM hyperliquid_assets WHERE category = 'uncategorised' AND is_delisted = 0 ORDER BY symbol LIMIT 50
 """
 _BUSIEST = """
 SELECT symbol, mark_px, oracle_px, CAST(day_ntl_volume AS REAL) AS volume, open_interest FROM hyperliquid_asset_ctxs

@@ -1,7 +1,8 @@
 """Where an asset belongs: category, subcategory and the words it is searched by, read from `taxonomy.yaml`.
 
-The file is data that a person edits; it is checked when it is read. What it does not know is `uncategorised`, and has
-no search terms until a person gave it a place: a ticker alone finds too much (CHINA, TEST and HOPE are listed tokens).
+The file is data that a person edits; it is checked when it is read. What it does not know is `uncategorised`, or stands
+where its rule for spot tokens puts it, and has no search terms until a person gave it a place: a ticker alone finds too
+much (BAGS, TEST and HAPPY are listed tokens).
 """
 
 from dataclasses import dataclass
@@ -24,11 +25,12 @@ class Place:
     subcategory: str
     name: str
     search_terms: tuple[str, ...]
+    is_by_rule: bool = False
 
     @property
     def is_known(self) -> bool:
-        """Whether the taxonomy lists the asset at all."""
-        return self.category != UNCATEGORISED
+        """Whether a person gave the asset its place."""
+        return self.category != UNCATEGORISED and not self.is_by_rule
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Taxonomy:
     spot: dict[str, Place]
     same_as: dict[str, str]
     """Spot tokens that are another form of a perp's coin, and that perp's symbol."""
+    otherwise: tuple[str, str] | None = None
+    """Category and subcategory of the spot tokens that stand nowhere else."""
 
     def perp(self, symbol: str) -> Place:
         """The place of a perp; a leading k (per 1,000 coins) may be missing or superfluous in the file."""
@@ -49,7 +53,10 @@ class Taxonomy:
 
     def spot_token(self, token: str) -> Place:
         """The place of a spot pair by its base token."""
-        return self.spot.get(token) or _unknown(token)
+        return self.spot.get(token) or self._by_rule(token)
+
+    def _by_rule(self, token: str) -> Place:
+        return _unknown(token) if self.otherwise is None else Place(*self.otherwise, token, (), is_by_rule=True)
 
 
 @cache
@@ -84,7 +91,19 @@ def parse(document: Any) -> Taxonomy:
             raise TaxonomyError(f"spot: {token} cannot be the same as {symbol}")
         spot[token] = _with_term(perps[symbol], token, words)
     titles = {category: str(body["title"]) for category, body in categories.items()}
-    return Taxonomy(titles, _subcategories(titles, perps, spot, categories), perps, spot, dict(same_as))
+    subcategories = _subcategories(titles, perps, spot, categories)
+    return Taxonomy(
+        titles, subcategories, perps, spot, dict(same_as), _otherwise(spot_section.get("otherwise"), subcategories)
+    )
+
+
+def _otherwise(rule: dict[str, str] | None, subcategories: dict[str, tuple[str, ...]]) -> tuple[str, str] | None:
+    if rule is None:
+        return None
+    category, subcategory = rule.get("category", ""), rule.get("subcategory", "")
+    if subcategory not in subcategories.get(category, ()):
+        raise TaxonomyError(f"spot.otherwise: there is no subcategory {category}.{subcategory}")
+    return category, subcategory
 
 
 def _places(tree: dict[str, Any], words: frozenset[str]) -> dict[str, Place]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from clash_pipeline.market.hyperliquid import answers, placing, registry, wire
 from clash_pipeline.market.taxonomy import Place, TaxonomyError, parse, taxonomy
 
 
@@ -48,6 +49,45 @@ def test_every_traded_spot_token_of_the_recordings_has_a_place(recordings: Path)
     assert [token for token in sorted(traded) if not taxonomy().spot_token(token).is_known] == []
 
 
+@pytest.mark.recordings
+def test_every_listed_asset_has_a_place_and_the_rule_says_which_it_placed(recordings: Path) -> None:
+    """All of the recorded registries; what a person placed is never what the rule placed."""
+    folder = recordings / "hyperliquid"
+    rejected: wire.Rejections = []
+    perps = answers.decode_meta((folder / "meta.json").read_bytes(), rejected=rejected)
+    spots = answers.decode_spot_meta((folder / "spot_meta.json").read_bytes(), rejected=rejected)
+    listed = registry.from_wire(perps, spots)
+    found = placing.placing(listed)
+    assert found.waiting("uncategorised") == ()
+    assert sum(group.perps + group.spot for group in found.groups) == found.assets > 350
+    by_rule = set(found.waiting("by_rule"))
+    places = {asset.symbol: taxonomy().spot_token(asset.base_token) for asset in listed if asset.kind == "spot"}
+    assert by_rule == {symbol for symbol, place in places.items() if place.is_by_rule}
+    assert 0 < len(by_rule) < 50
+    assert all(places[symbol].search_terms == () for symbol in by_rule)
+
+
+def test_control_a_new_perp_is_still_reported_as_uncategorised() -> None:
+    """The rule is for spot tokens alone: a perp without a place is a gap in our data."""
+    perps = answers.PerpMeta([answers.Perp("BRANDNEW", 1, 10, 56, position=0)], {})
+    tokens = {0: answers.SpotToken("USDC", 8, 0), 1: answers.SpotToken("BRANDNEWS", 5, 1)}
+    spots = answers.SpotMeta([answers.SpotPair((1, 0), "@900", 900)], tokens)
+    found = placing.placing(registry.from_wire(perps, spots))
+    assert [(each.symbol, each.reason) for each in found.unplaced] == [
+        ("BRANDNEW", "uncategorised"), ("@900", "by_rule"),
+    ]  # fmt: skip
+
+
+def test_no_search_term_means_two_coins() -> None:
+    """A perp and the spot forms of its coin share their words; nobody else does."""
+    places, owners = taxonomy(), dict[str, set[str]]()
+    for ticker, place in [*places.perps.items(), *places.spot.items()]:
+        for term in place.search_terms:
+            if term != ticker:
+                owners.setdefault(term.lower(), set()).add(place.name)
+    assert {term: names for term, names in owners.items() if len(names) > 1} == {}
+
+
 @pytest.mark.parametrize(
     ("symbol", "category"),
     [
@@ -69,6 +109,7 @@ def test_a_spot_token_is_not_taken_for_the_perp_of_its_name() -> None:
     assert places.spot_token("PUMP").name != places.perp("PUMP").name
     assert "PEPE" not in places.spot_token("PEPE").search_terms
     assert not places.spot_token("BERA").is_known
+    assert places.spot_token("BERA").category == "hyperliquid_spot"
 
 
 def test_ordinary_words_are_no_search_terms() -> None:
@@ -93,6 +134,7 @@ def test_names_ticker_and_the_k_of_per_thousand_coins() -> None:
 
 def test_what_is_not_listed_is_uncategorised_and_has_no_search_terms() -> None:
     assert taxonomy().perp("CHINA") == Place("uncategorised", "uncategorised", "CHINA", ())
+    assert parse(document()).spot_token("CHINA") == Place("uncategorised", "uncategorised", "CHINA", ())
 
 
 @pytest.mark.parametrize(
@@ -104,6 +146,10 @@ def test_what_is_not_listed_is_uncategorised_and_has_no_search_terms() -> None:
         ({"ordinary_words": [False]}, "put it in quotes"),
         ({"spot": {"places": {"nowhere": {"a": {"X": ["x"]}}}}}, "there is no category nowhere"),
         ({"spot": {"same_as": {"UX": "X"}}}, "UX cannot be the same as X"),
+        (
+            {"spot": {"otherwise": {"category": "meme", "subcategory": "hat"}}},
+            "spot.otherwise: there is no subcategory meme.hat",
+        ),
     ],
 )  # fmt: skip
 def test_a_file_that_contradicts_itself_is_refused(changes: dict[str, Any], problem: str) -> None:
