@@ -55,7 +55,7 @@ def renew(connection: Connection, held: Iterable[Claim], *, now_ms: int, ttl_ms:
         """
         UPDATE decision_runs SET claimed_until = :until
         FROM json_each(:held) h
-        WHERE id = h.value ->> 0 AND claim_token = h.value ->> 1 AND state IN ('queued', 'running')
+        WHERE decision_runs.id = h.value ->> 0 AND claim_token = h.value ->> 1 AND state IN ('queued', 'running')
         RETURNING id
         """,
         {"held": json.dumps([(claim.run_id, claim.token) for claim in held]), "until": now_ms + ttl_ms},

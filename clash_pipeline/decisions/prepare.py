@@ -46,7 +46,7 @@ def prepare(
     wave.held_since = services.clock.now_ms()
     with ThreadPoolExecutor(services.settings.prepare_uploads, "store") as pool:
         for start, group in _groups(claimed):
-            wave.keep(claimed[start:])
+            wave.keep([*(item.claim for item in wave.prepared), *claimed[start:]])
             wave.prepare([claim for claim in group if claim.run_id not in wave.lost], pool)
     wave.keep([item.claim for item in wave.prepared])
     return [item for item in wave.prepared if item.claim.run_id not in wave.lost], wave.ended
