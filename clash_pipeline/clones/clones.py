@@ -253,7 +253,7 @@ def _refuse_taken(connection: Connection, owner: str, name: str) -> None:
 def _refuse_tier(connection: Connection, clone_id: int, model_tier: int, now_ms: int) -> None:
     allowed = effective(connection, clone_id, now_ms).model_tier
     if model_tier > allowed:
-        raise TierExceeded(f"clone {clone_id} has model tier {model_tier}; its entitlement reaches {allowed}")
+        raise TierExceeded(f"clone {clone_id} may use models up to tier {allowed}, not {model_tier}")
 
 
 def _clone(row: Row) -> Clone:

@@ -88,9 +88,11 @@ def submit(
     current = waiting or standing
     if current and current.content == (chosen, described, image.sha256 if image else None):
         return current
+    compared = names.skeletons(chosen)
+    _refuse_taken(connection, clone_id, chosen, compared)
     if waiting:
         move(connection, waiting, "replaced", actor=actor, reason="a newer submission", now_ms=now_ms)
-    made = _insert(connection, clone_id, chosen, described, image, actor=actor, now_ms=now_ms)
+    made = _insert(connection, clone_id, chosen, compared, described, image, actor=actor, now_ms=now_ms)
     fault(AFTER_INSERTED)
     hold_names(connection, clone_id)
     acts.record(connection, "submitted", clone_id, actor=actor, now_ms=now_ms, profile_id=made)
@@ -187,10 +189,14 @@ def move(
 def hold_names(connection: Connection, clone_id: int) -> None:
     """Take the names of a clone's submitted and approved profiles, and free every other one it had.
 
+    A retired clone takes none, so that a better name can be submitted while its old one belongs to somebody else.
+
     Raises:
         NameTaken: another clone has one of them; says which.
     """
     connection.execute("DELETE FROM clone_taken_names WHERE clone_id = ?", (clone_id,))
+    if retirement.is_retired(connection, clone_id):
+        return
     rows = connection.execute(
         """
         SELECT name, name_seen, name_read FROM clone_profiles
@@ -198,15 +204,13 @@ def hold_names(connection: Connection, clone_id: int) -> None:
         """,
         (clone_id,),
     ).fetchall()
-    is_retired = retirement.is_retired(connection, clone_id)
     for row in rows:
         wanted = Skeletons(row["name_seen"], row["name_read"])
         _refuse_taken(connection, clone_id, row["name"], wanted)
-        if not is_retired:
-            connection.executemany(
-                "INSERT INTO clone_taken_names (kind, skeleton, clone_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                [(kind, skeleton, clone_id) for kind, skeleton in wanted._asdict().items()],
-            )
+        connection.executemany(
+            "INSERT INTO clone_taken_names (kind, skeleton, clone_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            [(kind, skeleton, clone_id) for kind, skeleton in wanted._asdict().items()],
+        )
 
 
 def _refuse_taken(connection: Connection, clone_id: int, name: str, wanted: Skeletons) -> None:
@@ -226,6 +230,7 @@ def _insert(
     connection: Connection,
     clone_id: int,
     name: str,
+    compared: Skeletons,
     description: str,
     image: StoredImage | None,
     *,
@@ -242,7 +247,7 @@ def _insert(
                submitted_by, submitted_at)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'submitted', ?, ?) RETURNING id
             """,
-            (clone_id, name, *names.skeletons(name), description, *stored, actor, now_ms),
+            (clone_id, name, *compared, description, *stored, actor, now_ms),
         )
     )
 
