@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clash_pipeline.cli.demo_stage import READY_SEC, Story, fresh_home, say, staged
+from clash_pipeline.cli.demo_stage import READY_SEC, Story, example, fresh_home, say, staged
 from clash_pipeline.cli.output import Exit, fail, one_line_errors
 from clash_pipeline.storage.sqlite import one
 
@@ -25,7 +25,8 @@ DROP_AT = 2 / 5
 STALL_AT = 3 / 5
 DAGSTER_WAVES = 2
 """The last decision ticks are left to Dagster's sensor."""
-CLONES = (("Tide", "BTC,ETH,SOL"), ("Undertow", "HYPE,XRP,DOGE"))
+CLONES = (("Tide", "majors-trend"), ("Undertow", "layer1-mean-reversion"), ("Wake", "btc-led-alts"))
+"""Names, and the example graphs that they trade by."""
 POLL_SEC = 0.2
 BACKFILL_SEC = 120.0
 ARCHIVED = ("candles_1m", "candles_1h", "technical_indicators")
@@ -44,6 +45,8 @@ def demo(
 
     if recordings is not None and not recordings.is_dir():
         fail(f"{recordings} is not a folder of recordings")
+    for _, strategy in CLONES:
+        example(strategy)
     home = fresh_home()
     typer.echo(f"data in {home}")
     market = ["--recordings", str(recordings.resolve())] if recordings else ["--synthetic", str(synthetic)]
@@ -92,9 +95,13 @@ def _create_clones_when_listed(story: Story) -> None:
         if time.monotonic() > deadline:
             fail(f"the ingester did not fill the registry; log: {story.settings.home / 'logs' / 'ingester.log'}")
         time.sleep(0.1)
-    for name, symbols in CLONES:
-        made = _clash(story, "clones", "create", name, "--engine", "rules", "--symbols", symbols, "--json")
-        say("clones", f"{name} (clone {made['clone_id']}) trades {symbols} by rules in account {made['account_id']}")
+    for name, strategy in CLONES:
+        made = _clash(story, "clones", "create", name, "--engine", "rules", "--graph", str(example(strategy)), "--json")
+        symbols = ", ".join(made["symbols"])
+        say(
+            "clones",
+            f"{name} (clone {made['clone_id']}) trades {symbols} by {strategy} in account {made['account_id']}",
+        )
 
 
 def _clash(story: Story, *words: str) -> dict[str, Any]:

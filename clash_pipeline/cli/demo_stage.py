@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 START = "2025-07-24T06:00Z"
 """Inside the recorded days, with a whole day two days before that the venue still answers for."""
+EXAMPLES = Path(__file__).resolve().parents[2] / "doc" / "examples"
 MARKER = ".clash-demo"
 READY_SEC = 60.0
 DEFAULT_PORTS = (3000, 4266)
@@ -57,6 +58,14 @@ def fresh_home() -> Path:
     home.mkdir(parents=True)
     (home / MARKER).touch()
     return home
+
+
+def example(name: str) -> Path:
+    """The graph of an example strategy; the demo runs from a checkout, where they are."""
+    graph = EXAMPLES / name / "graph.json"
+    if not graph.is_file():
+        fail(f"{graph} is missing: the demo trades by the example graphs of a checkout, not of an installed package")
+    return graph
 
 
 @contextmanager
@@ -129,9 +138,6 @@ def _is_in_memory(services: "Services", minute: int) -> bool:
     with services.market.read() as connection:
         marks = [through(connection, "hyperliquid", channel) for channel in ("candles_1m", "indicators")]
     return all(mark is not None and mark >= minute for mark in marks)
-
-
-# small things
 
 
 # small things
