@@ -21,10 +21,17 @@ Reason = Annotated[str, typer.Option(help="Why; kept with the act.")]
 @one_line_errors
 def account(account_id: AccountId, json: AsJson = False) -> None:
     """State, balance, equity, positions, fills and the tail of the ledger."""
+    from clash_pipeline.prop import accounts as stored
     from clash_pipeline.prop import views
+    from clash_pipeline.prop.venue import PaperVenue
 
-    with _services() as built, built.clash.read() as connection:
-        view = views.account_view(connection, account_id)
+    with _services() as built:
+        now_ms = built.clock.now_ms()
+        with built.clash.read() as connection:
+            held = [symbol for symbol, position in stored.positions(connection, account_id).items() if position.size]
+        seen = views.Seen(PaperVenue(built.market).quotes(held, now_ms), now_ms)
+        with built.clash.read() as connection:
+            view = views.account_view(connection, account_id, seen=seen)
     print_json(view) if json else _show(view)
 
 
@@ -159,16 +166,21 @@ def _show(view: dict[str, Any]) -> None:
         f"unrealized {view['unrealized']}  drawdown {view['drawdown_pct']} %"
     )
     typer.echo(f"realized {view['realized']}  fees {view['fees']}  funding {view['funding']}  margin {view['margin']}")
+    if view["room"]:
+        typer.echo("room left  " + "  ".join(f"{name} {left}" for name, left in view["room"].items()))
     series = [float(point["equity"]) for point in view["equity_series"]]
     if len(series) > 1:
         typer.echo(f"equity  {sparkline(series)}  {min(series):.2f} to {max(series):.2f}")
     table(
         "Positions",
-        ("symbol", "side", "size>", "entry>", "mark>", "notional>", "unrealized>", "marked"),
+        (
+            "symbol", "side", "size>", "entry>", "mark>", "marked", "stop>", "target>", "liquidation>", "notional>",
+            "unrealized>",
+        ),
         [
             (
-                held["symbol"], held["side"], held["size"], held["entry"], held["mark"], held["notional"],
-                held["unrealized"], held["mark_source"],
+                held["symbol"], held["side"], held["size"], held["entry"], held["mark"], held["mark_source"],
+                held["stop"], held["target"], held["liquidation_price"], held["notional"], held["unrealized"],
             )
             for held in view["positions"]
         ],

@@ -10,6 +10,7 @@ from clash_pipeline.prop.accounts import Account
 from clash_pipeline.prop.book import Book
 from clash_pipeline.prop.positions import Position
 from clash_pipeline.prop.pricing import Quote
+from clash_pipeline.prop.room import room_for
 from clash_pipeline.prop.views import position_view
 from clash_pipeline.units import RATE, Rounding, mul_div, usd_text
 
@@ -65,6 +66,7 @@ def account_state(facts: Facts, symbol: str) -> AccountState:
     """The state before a decision about one asset."""
     account, book = facts.account, facts.book
     peak = max(account.high_water_mark, book.equity)
+    listing = {symbol: quote.asset for symbol, quote in facts.quotes.items() if quote.asset}
     return AccountState(
         state=account.state,
         halted=text.clean(account.halted, max_bytes=HALT_BYTES) if account.halted else None,
@@ -77,35 +79,16 @@ def account_state(facts: Facts, symbol: str) -> AccountState:
         free=usd_text(book.free),
         high_water_mark=usd_text(peak),
         drawdown_pct=usd_text(mul_div((peak - book.equity) * 100, RATE, peak, Rounding.CEIL)),
-        positions=tuple(position_view(position) for position in book.positions.values()),
+        positions=tuple(
+            position_view(position, book.liquidation_price(position.symbol, listing))
+            for position in book.positions.values()
+        ),
         open_orders=(),  # there are no resting orders (03 Engines)
         recent_fills=facts.recent_fills,
         ledger=_ledger(facts),
         policy_hash=account.policy_hash,
-        room=room(facts, symbol, peak),
+        room=room_for(account, book, facts.quotes, symbol, opened_last_hour=facts.opened_last_hour),
     )
-
-
-def room(facts: Facts, symbol: str, peak: int) -> dict[str, str | int]:
-    """What is left under each limit of the policy, for an order that raises exposure in `symbol`."""
-    policy, book = facts.account.policy, facts.book
-    held = book.positions.get(symbol)
-    position = mul_div(book.equity, policy.max_position_pct, 100, Rounding.FLOOR) - (held.value if held else 0)
-    gross = mul_div(book.equity, policy.max_gross_pct, 100, Rounding.FLOOR) - book.gross
-    floor = policy.equity_floor(facts.account.start_balance, peak)
-    left: dict[str, str | int] = {
-        "position": usd_text(max(position, 0)),
-        "gross": usd_text(max(gross, 0)),
-        "margin": usd_text(max(book.free, 0)),
-        "drawdown": usd_text(max(book.equity - floor, 0)),
-        "positions": max(policy.max_open_positions - len(book.positions), 0),
-        "orders_this_hour": max(policy.max_orders_per_hour - facts.opened_last_hour, 0),
-        "min_order": usd_text(policy.min_order),
-    }
-    quote = facts.quotes.get(symbol)
-    if policy.max_volume_share is not None and quote is not None and quote.liquidity.day_volume is not None:
-        left["volume"] = usd_text(mul_div(quote.liquidity.day_volume, policy.max_volume_share, RATE, Rounding.FLOOR))
-    return left
 
 
 def _ledger(facts: Facts) -> Ledger:

@@ -1,11 +1,16 @@
 """What a person or a program sees of an account: plain objects with amounts as decimal text."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from clash_pipeline.prop import accounts
+from clash_pipeline.market.listing import Listing
+from clash_pipeline.prop import intake
 from clash_pipeline.prop.accounts import Account
 from clash_pipeline.prop.positions import Position
+from clash_pipeline.prop.pricing import Quote
+from clash_pipeline.prop.room import room
 from clash_pipeline.prop.snapshots import series
 from clash_pipeline.storage.sqlite import Connection
 from clash_pipeline.units import RATE, Grid, scaled_text, usd_text
@@ -13,15 +18,32 @@ from clash_pipeline.units import RATE, Grid, scaled_text, usd_text
 RATE_DECIMALS = len(str(RATE)) - 1
 
 
-def account_view(connection: Connection, account_id: int, *, tail: int = 20) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Seen:
+    """What memory says beside the books: the quotes of everything held, read at one moment."""
+
+    quotes: Mapping[str, Quote]
+    now_ms: int
+
+    @property
+    def listing(self) -> Listing:
+        """What the registry says of it."""
+        return {symbol: quote.asset for symbol, quote in self.quotes.items() if quote.asset}
+
+
+def account_view(
+    connection: Connection, account_id: int, *, tail: int = 20, seen: Seen | None = None
+) -> dict[str, Any]:
     """State, balance, equity at the last marks, positions, the newest fills and ledger groups, and the equity series.
+
+    Liquidation prices and room need `seen`, for margin tiers are market memory; without it they are None.
 
     Raises:
         AccountUnknown: no such account.
     """
-    account = accounts.get(connection, account_id)
-    held = accounts.positions(connection, account_id)
-    book = accounts.book(account, held.values())
+    looked = intake.look(connection, account_id, now_ms=seen.now_ms if seen else 0)
+    account, held, book = looked.account, looked.positions, looked.book
+    listing = seen.listing if seen else {}
     snapshots = series(connection, account_id)
     return {
         **account_summary(account),
@@ -34,7 +56,11 @@ def account_view(connection: Connection, account_id: int, *, tail: int = 20) -> 
         "realized": usd_text(sum(position.realized for position in held.values())),
         "fees": usd_text(sum(position.fees for position in held.values())),
         "funding": usd_text(sum(position.funding for position in held.values())),
-        "positions": [position_view(position) for position in held.values() if position.size],
+        "room": room(account, book, opened_last_hour=looked.opened_last_hour) if seen else None,
+        "positions": [
+            position_view(position, book.liquidation_price(position.symbol, listing))
+            for position in book.positions.values()
+        ],
         "fills": fills_view(connection, account_id, limit=tail),
         "actions": actions_view(connection, account_id, limit=tail),
         "ledger": ledger_view(connection, account_id, limit=tail),
@@ -60,18 +86,25 @@ def account_summary(account: Account) -> dict[str, Any]:
     }
 
 
-def position_view(position: Position) -> dict[str, Any]:
-    """An open position."""
+def position_view(position: Position, liquidation_price: int | None = None) -> dict[str, Any]:
+    """An open position; prices as text, None where there is none or it is not known."""
+
+    def text(price: int | None) -> str | None:
+        return None if price is None else position.grid.price_text(price)
+
     return {
         "symbol": position.symbol,
         "side": "long" if position.size > 0 else "short",
         "size": position.grid.size_text(position.size),
         "entry": position.entry_text,
-        "mark": None if position.mark is None else position.grid.price_text(position.mark),
+        "mark": text(position.mark),
         "mark_source": position.mark_source,
         "mark_at": position.mark_at,
         "notional": usd_text(position.value),
         "leverage": position.leverage,
+        "stop": text(position.stop),
+        "target": text(position.target),
+        "liquidation_price": text(liquidation_price),
         "unrealized": usd_text(position.unrealized),
         "realized": usd_text(position.realized),
         "fees": usd_text(position.fees),

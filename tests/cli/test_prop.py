@@ -21,14 +21,14 @@ def traded(run: Run) -> None:
 @pytest.mark.usefixtures("traded")
 def test_an_account_in_json_and_in_text(run: Run, world: World) -> None:
     view = json.loads(run("prop", "account", "1", "--json").stdout)
-    assert (view["state"], view["balance"]) == ("active", "99991.00003969")
-    assert (view["positions"][0]["size"], view["positions"][0]["mark"]) == ("199.58", "100")
+    assert (view["state"], view["balance"]) == ("active", "99991.00000144")
+    assert (view["positions"][0]["size"], view["positions"][0]["mark"]) == ("199.92", "100")
     assert [group["kind"] for group in view["ledger"]] == ["fill", "state"]
     world.clock.advance(60_000)
-    assert "equity 99949.08823969 USD" in run("prop", "mark", "1").stdout
+    assert "equity 99983.00320144 USD" in run("prop", "mark", "1").stdout
     text = run("prop", "account", "1").stdout
     assert "account 1 of clone 1: sandbox, active" in text
-    assert "199.58" in text
+    assert "199.92" in text
     assert "equity  ▁" in text
     assert json.loads(run("prop", "accounts", "--json").stdout)[0]["id"] == 1
 

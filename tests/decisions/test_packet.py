@@ -74,7 +74,7 @@ def test_the_packet_says_who_what_and_what_was_missing(world: World) -> None:
     assert problems[("polymarket", "immediate")] == "missing"
     assert made.account.room == {
         "gross": "300000", "position": "100000", "margin": "100000", "drawdown": "10000", "positions": 10,
-        "orders_this_hour": 60, "min_order": "10", "volume": "5000000",
+        "orders_this_hour": 60, "min_order": "10", "volume": "5000000", "cash": "100000",
     }  # fmt: skip
     assert made.budget.estimated_tokens["total"] <= made.budget.limit_tokens == 24_000
 
