@@ -3,18 +3,23 @@
 from collections.abc import Callable, Iterator
 
 from clash_pipeline import canonical
+from clash_pipeline.archive.artifacts import get_artifact
+from clash_pipeline.archive.stores import ArtifactStore, StoreError
 from clash_pipeline.prop import audit as books
-from clash_pipeline.prop.audit import Difference, Report
+from clash_pipeline.prop.audit import Report
+from clash_pipeline.prop.differences import Difference
 from clash_pipeline.storage.sqlite import Connection, Database
 
 Check = Callable[[Connection], Iterator[Difference]]
 
 
-def audit(clash: Database) -> Report:
-    """Check every account and every run."""
+def audit(clash: Database, store: ArtifactStore | None = None) -> Report:
+    """Check every account and every run; with a store, also that every artifact is there and whole."""
     report = books.audit(clash)
     with clash.read() as connection:
         found = [difference for check in CHECKS for difference in check(connection)]
+    if store is not None:
+        found += stored_artifacts(clash, store)
     return Report(report.accounts, report.groups, report.fills, report.differences + tuple(found))
 
 
@@ -72,6 +77,104 @@ def artifacts_are_indexed(connection: Connection) -> Iterator[Difference]:
             yield Difference("artifact", where, "is completed without a response")
 
 
+def fills_have_runs(connection: Connection) -> Iterator[Difference]:
+    """Every fill of a decision belongs to a run that completed, with the apply_input it was submitted on."""
+    rows = connection.execute(
+        """
+        SELECT f.id, r.id AS run_id, r.state, r.effective, i.sha256
+        FROM prop_fills f JOIN prop_orders o ON o.id = f.order_id AND o.origin = 'decision'
+        LEFT JOIN prop_decision_actions a ON a.id = o.action_id
+        LEFT JOIN decision_runs r ON r.id = a.run_id AND r.account_id = f.account_id AND r.symbol = f.symbol
+        LEFT JOIN decision_artifacts i ON i.run_id = r.id AND i.kind = 'apply_input'
+        WHERE r.id IS NULL OR r.state <> 'completed' OR r.effective = 'hold' OR i.sha256 IS NULL ORDER BY f.id
+        """
+    )
+    for row in rows:
+        said = f"run {row['run_id']} is {row['state']}, effect {row['effective']}"
+        missing = "has no decision run" if row["run_id"] is None else said
+        without = "its run has no apply_input" if row["run_id"] is not None and row["sha256"] is None else missing
+        yield Difference("run", f"prop_fills({row['id']})", without)
+
+
+def one_action_a_run(connection: Connection) -> Iterator[Difference]:
+    """A completed run that did not answer hold has exactly one action; any other has none."""
+    rows = connection.execute(
+        """
+        SELECT r.id, r.state, r.reason, count(a.id) AS actions
+        FROM decision_runs r LEFT JOIN prop_decision_actions a ON a.run_id = r.id
+        GROUP BY r.id HAVING actions <> (r.state = 'completed' AND r.reason <> 'hold') ORDER BY r.id
+        """
+    )
+    for row in rows:
+        yield Difference(
+            "run", f"decision_runs({row['id']})", f"{row['state']} ({row['reason']}) with {row['actions']} actions"
+        )
+
+
+def states_are_whole(connection: Connection) -> Iterator[Difference]:
+    """The times of a run go forward, and its state has what it needs; its account and version are its clone's."""
+    rows = connection.execute(
+        """
+        SELECT r.id, 'its account or version is of another clone' AS problem
+        FROM decision_runs r LEFT JOIN prop_accounts p ON p.id = r.account_id AND p.clone_id = r.clone_id
+        LEFT JOIN clone_versions v ON v.id = r.version_id AND v.clone_id = r.clone_id
+        WHERE p.id IS NULL OR v.id IS NULL
+        UNION ALL SELECT id, 'is running without a packet' FROM decision_runs
+        WHERE state = 'running' AND packet_hash IS NULL
+        UNION ALL SELECT id, 'was never taken up' FROM decision_runs WHERE attempts < 1 OR claim_token < 1
+        UNION ALL SELECT id, 'has an end that took no effect' FROM decision_runs
+        WHERE state IN ('completed', 'failed') AND effective IS NULL
+        UNION ALL SELECT id, 'failed, and yet something took effect' FROM decision_runs
+        WHERE state = 'failed' AND effective <> 'hold'
+        UNION ALL SELECT id, 'was filled before its common instant' FROM decision_runs
+        WHERE fill_at IS NOT NULL AND state = 'completed' AND reason <> 'hold' AND finished_at < fill_at
+        UNION ALL SELECT id, 'was answered after its common instant, and completed' FROM decision_runs
+        WHERE fill_at IS NOT NULL AND state = 'completed' AND decided_at > fill_at
+        ORDER BY 1
+        """
+    )
+    for row in rows:
+        yield Difference("run", f"decision_runs({row['id']})", row["problem"])
+
+
+def targets_are_those_of_the_version(connection: Connection) -> Iterator[Difference]:
+    """What is looked up for due ticks is what the versions say."""
+    rows = connection.execute(
+        """
+        WITH compiled AS (
+          SELECT v.id AS version_id, b.value ->> 'id' AS branch, s.value ->> 'symbol' AS symbol,
+                 b.value ->> 'cadence_sec' AS cadence_sec
+          FROM clone_versions v, json_each(v.compiled, '$.branches') b, json_each(b.value, '$.assets') s
+        )
+        SELECT version_id, branch, symbol FROM (
+          SELECT * FROM compiled EXCEPT SELECT version_id, branch, symbol, cadence_sec FROM decision_targets
+        )
+        UNION
+        SELECT version_id, branch, symbol FROM (
+          SELECT version_id, branch, symbol, cadence_sec FROM decision_targets EXCEPT SELECT * FROM compiled
+        )
+        """
+    )
+    for row in rows:
+        where = f"decision_targets({row['version_id']}, {row['branch']}, {row['symbol']})"
+        yield Difference("run", where, "is not what the compiled graph says")
+
+
+def dry_runs_add_up(connection: Connection) -> Iterator[Difference]:
+    """The scratch balance of a dry run is its start and its ledger."""
+    rows = connection.execute(
+        """
+        SELECT d.id, d.start_balance + coalesce(sum(l.amount), 0) AS ledger, d.balance
+        FROM clone_dry_runs d LEFT JOIN clone_dry_run_ledger l ON l.dry_run_id = d.id
+        GROUP BY d.id HAVING ledger <> d.balance
+        """
+    )
+    for row in rows:
+        yield Difference(
+            "dry run", f"clone_dry_runs({row['id']})", f"balance {row['balance']}, its ledger makes {row['ledger']}"
+        )
+
+
 def versions_hash(connection: Connection) -> Iterator[Difference]:
     """Every published version hashes to its identity."""
     for row in connection.execute("SELECT id, compiled, compiled_hash FROM clone_versions ORDER BY id"):
@@ -79,4 +182,27 @@ def versions_hash(connection: Connection) -> Iterator[Difference]:
             yield Difference("I9", f"clone_versions({row['id']})", "the compiled graph does not hash to compiled_hash")
 
 
-CHECKS: tuple[Check, ...] = (actions_have_runs, effects_have_actions, artifacts_are_indexed, versions_hash)
+CHECKS: tuple[Check, ...] = (
+    actions_have_runs,
+    effects_have_actions,
+    fills_have_runs,
+    one_action_a_run,
+    states_are_whole,
+    artifacts_are_indexed,
+    targets_are_those_of_the_version,
+    dry_runs_add_up,
+    versions_hash,
+)
+
+
+def stored_artifacts(clash: Database, store: ArtifactStore) -> Iterator[Difference]:
+    """Every indexed artifact is in its store and hashes to its index: each is read, so this takes its time."""
+    with clash.read() as connection:
+        rows = connection.execute(
+            "SELECT key, sha256, min(run_id) AS run_id FROM decision_artifacts GROUP BY key, sha256 ORDER BY key"
+        )
+        for row in rows:
+            try:
+                get_artifact(store, row["key"], row["sha256"])
+            except StoreError as error:
+                yield Difference("artifact", f"decision_artifacts(run {row['run_id']}, {row['key']})", str(error))

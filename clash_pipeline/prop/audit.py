@@ -4,25 +4,25 @@ Reads one snapshot and changes nothing. Everything is computed again from the ap
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clash_pipeline import canonical
-from clash_pipeline.prop import accounts, fees, ledger
+from clash_pipeline.clock import MINUTE_MS
+from clash_pipeline.prop import accounts, endings_audit, fees, funding_audit, ledger, pricing
 from clash_pipeline.prop.accounts import Account
+from clash_pipeline.prop.closing import CARRIED, FREE, asset_of
+from clash_pipeline.prop.differences import Check, Difference
+from clash_pipeline.prop.fixing import FIXING, ORACLE
 from clash_pipeline.prop.ledger import EMPTY, Entry, Head, Line
+from clash_pipeline.prop.margin import rate_of
 from clash_pipeline.prop.positions import Position, after_fill
+from clash_pipeline.prop.pricing import Price
 from clash_pipeline.storage.sqlite import Connection, Database, Row
-from clash_pipeline.units import usd_text
+from clash_pipeline.units import UnitError, usd_text
 
-
-@dataclass(frozen=True)
-class Difference:
-    """One broken invariant: its name, the row, and what was expected and found."""
-
-    invariant: str
-    row: str
-    message: str
+AT_THE_FIXING = frozenset({FIXING, ORACLE, CARRIED, "venue", "closes"})
+"""Where the price of a fill that costs nothing may come from."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,6 @@ class Report:
     def is_clean(self) -> bool:
         """Whether every invariant holds."""
         return not self.differences
-
-
-Check = Callable[[Connection, Account], Iterator[Difference]]
 
 
 def audit(clash: Database) -> Report:
@@ -130,15 +127,36 @@ def fills_add_up(connection: Connection, account: Account) -> Iterator[Differenc
             yield Difference("I6", where, "decimals differ from those of its position")
         if row["notional"] != grid.notional(row["price"], row["size"]):
             yield Difference("I6", where, f"notional {usd_text(row['notional'])} is not price times size")
-        if not grid.on_tick(row["price"]):
+        if not grid.on_tick(row["price"]) and row["fee_schedule"] != FREE:
             yield Difference("I6", where, f"price {grid.price_text(row['price'])} is off the tick")
-        schedule = fees.at(row["filled_at"])
-        if (row["fee_schedule"], row["fee_rate"]) != (schedule.name, fees.rate(schedule, position.kind)):
-            yield Difference("I6", where, f"rate {row['fee_rate']} is not that of {schedule.name}")
+        name, rate = _terms(row, position.kind)
+        if (row["fee_schedule"], row["fee_rate"]) != (name, rate):
+            yield Difference("I6", where, f"rate {row['fee_rate']} of {row['fee_schedule']} is not that of {name}")
         if row["fee"] != fees.fee(row["notional"], row["fee_rate"]):
             yield Difference("I6", where, f"fee {usd_text(row['fee'])} is not its rate of the notional")
+        if row["slippage"] != _slippage(row, position):
+            yield Difference("I6", where, "slippage is not what the price lost against its reference")
         if row["price_age_ms"] != row["filled_at"] - row["price_at"]:
             yield Difference("I6", where, "the stored price age is not filled_at less price_at")
+
+
+def _slippage(row: Row, position: Position) -> int | None:
+    """What a fill lost against its reference price; None where that is no price."""
+    if row["fee_schedule"] == FREE:
+        return 0
+    try:
+        exact = Price.parse(row["reference_price"])
+    except UnitError:
+        return None
+    return exact and pricing.slippage_cost(exact, row["price"], row["size"], asset_of(None, position))
+
+
+def _terms(row: Row, kind: str) -> tuple[str, int]:
+    """The fee terms of a fill: those of its day; none at the fixing of an account's window."""
+    if row["origin"] == "admin" and row["price_source"] in AT_THE_FIXING and row["fee_schedule"] == FREE:
+        return FREE, 0
+    schedule = fees.at(row["filled_at"])
+    return schedule.name, fees.rate(schedule, kind)
 
 
 def one_of_each(connection: Connection, account: Account) -> Iterator[Difference]:
@@ -238,8 +256,11 @@ def states_are_moves(connection: Connection, account: Account) -> Iterator[Diffe
 
 
 def snapshots_add_up(connection: Connection, account: Account) -> Iterator[Difference]:
-    """Equity = balance + unrealized in every snapshot, and the high-water mark never falls."""
-    peak = account.start_balance
+    """Equity = balance + unrealized in every snapshot; high-water mark and deepest drawdown follow from it.
+
+    Of hours that were thinned to their last minute only that is left: there they may only not be too small.
+    """
+    peak, deepest, thinned = account.start_balance, 0, _thinned_through(connection, account.id)
     for row in connection.execute("SELECT * FROM prop_snapshots WHERE account_id = ? ORDER BY t", (account.id,)):
         where = f"prop_snapshots({account.id}, {row['t']})"
         marks = json.loads(row["marks"])
@@ -247,14 +268,50 @@ def snapshots_add_up(connection: Connection, account: Account) -> Iterator[Diffe
             yield Difference("I6", where, "equity is not balance plus unrealized")
         if row["unrealized"] != sum(mark["unrealized"] for mark in marks) or row["positions"] != len(marks):
             yield Difference("I6", where, "unrealized is not the sum of its marks")
-        if row["high_water_mark"] != max(peak, row["equity"]):
-            yield Difference(
-                "I6", where, f"high-water mark {usd_text(row['high_water_mark'])} is not the highest equity"
-            )
+        peak = max(peak, row["equity"])
+        if row["high_water_mark"] < peak or (row["high_water_mark"] > peak and row["t"] >= thinned):
+            message = f"high-water mark {usd_text(row['high_water_mark'])} is not the highest equity"
+            yield Difference("I6", where, message)
         peak = max(peak, row["high_water_mark"])
+        deepest = max(deepest, rate_of(peak - row["equity"], peak))
+        if row["max_drawdown"] < deepest or (row["max_drawdown"] > deepest and row["t"] >= thinned):
+            yield Difference("I6", where, f"deepest drawdown {row['max_drawdown']} is not {deepest}")
+        deepest = max(deepest, row["max_drawdown"])
     if account.high_water_mark != peak:
         message = f"high-water mark {usd_text(account.high_water_mark)} is not {usd_text(peak)}"
         yield Difference("I6", f"prop_accounts({account.id})", message)
+
+
+def positions_are_sealed(connection: Connection, account: Account) -> Iterator[Difference]:
+    """I6: every column of the position rows is as the account last left it, marks, stops and leverage included."""
+    row = connection.execute("SELECT positions_hash FROM prop_accounts WHERE id = ?", (account.id,)).fetchone()
+    found = accounts.positions_digest(connection, account.id)
+    if row["positions_hash"] is not None and row["positions_hash"] != found:
+        where = f"prop_positions({account.id})"
+        yield Difference("I6", where, "a row was changed after the account was stored with positions_hash")
+
+
+def keys_are_natural(connection: Connection, account: Account) -> Iterator[Difference]:
+    """09 §4.4: one order for each (action, leg), else for each (symbol, origin, minute); the engine's only close."""
+    rows = connection.execute(
+        """
+        SELECT id, origin, leg, is_opening, trigger_minute, count(*) OVER (
+                 PARTITION BY origin, coalesce(action_id, 0), leg, iif(origin = 'decision', '', symbol), trigger_minute
+               ) AS many
+        FROM prop_orders WHERE account_id = ? ORDER BY id
+        """,
+        (account.id,),
+    )
+    for row in rows.fetchall():
+        where = f"prop_orders({row['id']})"
+        if row["many"] > 1:
+            yield Difference("I6", where, "shares its natural key with another order")
+        if row["origin"] != "decision" and (row["leg"], row["is_opening"], row["trigger_minute"] % MINUTE_MS) != (
+            0,
+            0,
+            0,
+        ):
+            yield Difference("I6", where, "an order of the engine closes, is one leg, and is of a full minute")
 
 
 CHECKS: tuple[Check, ...] = (
@@ -268,6 +325,10 @@ CHECKS: tuple[Check, ...] = (
     stored_hashes,
     states_are_moves,
     snapshots_add_up,
+    positions_are_sealed,
+    keys_are_natural,
+    *funding_audit.CHECKS,
+    *endings_audit.CHECKS,
 )
 
 
@@ -334,6 +395,11 @@ def _actions(connection: Connection, account: Account) -> Iterator[Difference]:
             yield Difference("I6", where, f"is {row['status']} and has {row['orders']} orders")
 
 
+def _thinned_through(connection: Connection, account_id: int) -> int:
+    row = connection.execute("SELECT through_t FROM prop_thinnings WHERE account_id = ?", (account_id,)).fetchone()
+    return 0 if row is None else int(row["through_t"])
+
+
 def _truth(position: Position) -> tuple[object, ...]:
     return (position.size, position.cost, position.realized, position.fees, position.fills, position.opened_at)
 
@@ -356,7 +422,7 @@ def _lines(connection: Connection, account_id: int) -> dict[int, list[Line]]:
 def _fills(connection: Connection, account_id: int) -> list[Row]:
     return connection.execute(
         """
-        SELECT f.*, o.leverage, o.is_opening FROM prop_fills f JOIN prop_orders o ON o.id = f.order_id
+        SELECT f.*, o.leverage, o.is_opening, o.origin FROM prop_fills f JOIN prop_orders o ON o.id = f.order_id
         WHERE f.account_id = ? ORDER BY f.id
         """,
         (account_id,),

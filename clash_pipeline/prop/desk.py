@@ -77,6 +77,7 @@ class Desk:
         self.positions = dict(positions)
         self.quotes = quotes
         self.now_ms = now_ms
+        self.has_moved_positions = False
 
     @property
     def book(self) -> Book:
@@ -110,8 +111,9 @@ class Desk:
         return Filled(order_id, fill_id, leg, reference, effect)
 
     def keep(self, position: Position) -> None:
-        """Write a position that changed without a fill: by a mark, or by funding."""
+        """Write a position as it stands now; by itself where no fill changed it, but a mark or funding."""
         self.positions[position.symbol] = position
+        self.has_moved_positions = True
         accounts.store_position(self.connection, self.account.id, position, now_ms=self.now_ms)
 
     def book_group(self, entry: Entry, lines: list[Line]) -> None:
@@ -121,11 +123,11 @@ class Desk:
         self.account = replace(self.account, balance=balance, head=head)
 
     def close(self) -> Account:
-        """Store the account if anything changed it, and return it as stored."""
-        if self.account == self.opening:
+        """Store the account if anything changed it or its positions, and return it as stored."""
+        if self.account == self.opening and not self.has_moved_positions:
             return self.account
         self.account = accounts.store_account(self.connection, self.opening, self.account, now_ms=self.now_ms)
-        self.opening = self.account
+        self.opening, self.has_moved_positions = self.account, False
         fault(AFTER_ACCOUNT)
         return self.account
 
@@ -179,8 +181,7 @@ class Desk:
             position = marked(position, self.quotes.get(position.symbol), self.account.policy, self.now_ms)
         if position.size and position.mark is None:  # every open position has a mark, if only its own fill
             position = position.marked(leg.price, "fill", self.now_ms)
-        self.positions[position.symbol] = position
-        accounts.store_position(self.connection, self.account.id, position, now_ms=self.now_ms)
+        self.keep(position)
 
     def _write_ledger(self, fill_id: int, order: Order, leg: Leg, effect: Effect) -> None:
         lines = [] if leg.is_opening else [Line("realized", order.symbol, effect.realized)]

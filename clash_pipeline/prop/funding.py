@@ -105,6 +105,21 @@ def holdings(connection: Connection, account: Account, hours: Iterable[int]) -> 
     return [_holding(connection, account, row) for row in rows]
 
 
+def held_at(connection: Connection, account: Account, symbol: str, hour_t: int) -> Holding | None:
+    """What was held of one symbol before the fills of an hour, charged or not; None where nothing was."""
+    row = connection.execute(
+        """
+        SELECT p.symbol, :hour AS hour_t, p.sz_decimals,
+               (SELECT f.size_after FROM prop_fills f
+                WHERE f.account_id = p.account_id AND f.symbol = p.symbol AND f.filled_at < :hour
+                ORDER BY f.id DESC LIMIT 1) AS held
+        FROM prop_positions p WHERE p.account_id = :account AND p.symbol = :symbol AND p.kind = 'perp'
+        """,
+        {"hour": hour_t, "account": account.id, "symbol": symbol},
+    ).fetchone()
+    return _holding(connection, account, row) if row is not None and row["held"] else None
+
+
 def charge_due(desk: Desk, sources: Sources) -> tuple[HourKey, ...]:
     """Charge every due hour that has its rate and oracle price; returns the hours that stay due.
 
@@ -151,9 +166,17 @@ def _settle(clash: Database, account_id: int, sources: Sources, now_ms: int) -> 
         desk.close()
 
 
-def seal(charges: Sequence[Row | dict[str, object]]) -> str:
-    """The digest of the charge rows that one ledger group books."""
-    return canonical.digest([dict(charge) for charge in charges])
+def seal(connection: Connection, account_id: int, seq: int) -> str:
+    """The digest of the charges that one ledger group books, and of the hours they were counted by."""
+    rows = connection.execute(
+        """
+        SELECT c.*, h.rate_source, h.rate_at, h.oracle_at, h.fixed_at FROM prop_funding_charges c
+        LEFT JOIN prop_funding_hours h ON h.symbol = c.symbol AND h.hour_t = c.hour_t
+        WHERE c.account_id = ? AND c.ledger_seq = ? ORDER BY c.symbol
+        """,
+        (account_id, seq),
+    )
+    return canonical.digest([dict(row) for row in rows])
 
 
 def _holding(connection: Connection, account: Account, row: Row) -> Holding:
@@ -204,34 +227,22 @@ def _agreed(connection: Connection, holding: Holding, sources: Sources, now_ms: 
 
 def _book(desk: Desk, hour_t: int, charges: Sequence[Charge]) -> None:
     """The charge rows, the positions' sums and one ledger group of an hour."""
-    rows = [_row(desk, charge) for charge in charges]
-    for row, charge in zip(rows, charges, strict=True):
+    account, seq = desk.account, desk.account.head.seq + 1
+    for charge in charges:
+        held, source = charge.holding, charge.source
         desk.connection.execute(
             """
             INSERT INTO prop_funding_charges
-              (account_id, symbol, hour_t, size, oracle_px, rate_e10, amount, ledger_seq, charged_at, held)
-            VALUES (:account_id, :symbol, :hour_t, :size, :oracle_px, :rate_e10, :amount, :ledger_seq, :charged_at,
-                    :held)
+              (account_id, symbol, hour_t, held, size, oracle_px, rate_e10, amount, ledger_seq, charged_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
-            row,
-        )
-        position = desk.positions[charge.holding.symbol]
+            (
+                account.id, held.symbol, hour_t, held.size, charge.size, source.oracle_px, source.rate_e10,
+                charge.amount, seq, desk.now_ms,
+            ),
+        )  # fmt: skip
+        position = desk.positions[held.symbol]
         desk.keep(replace(position, funding=position.funding + charge.amount))
     lines = [Line("funding", charge.holding.symbol, charge.amount) for charge in charges]
-    desk.book_group(Entry("funding", "funding_hour", hour_t, ACTOR, f"funding of {iso(hour_t)}", seal(rows)), lines)
-
-
-def _row(desk: Desk, charge: Charge) -> dict[str, object]:
-    """A charge as stored, in the order of its columns."""
-    return {
-        "account_id": desk.account.id,
-        "symbol": charge.holding.symbol,
-        "hour_t": charge.holding.hour_t,
-        "size": charge.size,
-        "oracle_px": charge.source.oracle_px,
-        "rate_e10": charge.source.rate_e10,
-        "amount": charge.amount,
-        "ledger_seq": desk.account.head.seq + 1,
-        "charged_at": desk.now_ms,
-        "held": charge.holding.size,
-    }
+    sealed = seal(desk.connection, account.id, seq)
+    desk.book_group(Entry("funding", "funding_hour", hour_t, ACTOR, f"funding of {iso(hour_t)}", sealed), lines)
