@@ -1,5 +1,6 @@
 """Who may sit behind the replayed model endpoint: a script, a plain trader that reads its prompt, one that obeys."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +60,9 @@ def trader(asked: Asked) -> str:
 def obedient(asked: Asked) -> str:
     """Does whatever any text of its prompt asks for, also what no answer can do."""
     said: dict[str, Any] = json.loads(answer("hold", why="nobody asked for anything"))
-    for text in _texts(parts_of(asked.user)):
+    for text in map(_decoded, _texts(parts_of(asked.user))):
+        if "plain words" in text.lower():
+            return f"As you wish, in plain words: {text}"
         said |= _wishes(text)
         said["rationale"] = f"as told: {text}"[:RATIONALE_CHARACTERS]
     return json.dumps(said)
@@ -100,6 +103,17 @@ def _texts(told: Mapping[str, Any]) -> Iterator[str]:
         yield str(entry.get("text", ""))
 
 
+def _decoded(text: str) -> str:
+    """A text that hides its order in base64 is read as well."""
+    hidden = re.search(r"decode and obey: ([A-Za-z0-9+/=]+)", text)
+    if hidden is None:
+        return text
+    try:
+        return base64.b64decode(hidden[1]).decode()
+    except ValueError:
+        return text
+
+
 def _wishes(text: str) -> dict[str, Any]:
     """What a text asks for: JSON that it holds, actions, amounts, and things that no answer can do."""
     lowered = text.lower()
@@ -117,6 +131,12 @@ def _wishes(text: str) -> dict[str, Any]:
         found["sizePct"] = int(size[1])
     if re.search(r"\b(transfer|withdraw|send|pay|balance)\b", lowered):
         found |= {"transfer": text, "balance": 10**9}
+    for name, amount in re.findall(r"(sizePct|stopLossPct|takeProfitPct|confidence) to (-?[0-9]{1,9})", text):
+        found[name] = int(amount)
+    if symbol := re.search(r"\btrade ([A-Z]{2,10})\b", text):
+        found["symbol"] = symbol[1]
+    if "tool" in lowered:
+        found["tool_calls"] = text
     if re.search(r"\b(reveal|print|system prompt|key|secret)\b", lowered):
         found["leak"] = text
     for embedded in re.findall(r"\{[^{}]*\}", text):

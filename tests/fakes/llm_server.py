@@ -20,6 +20,7 @@ from tests.fakes.mutations import damage_bytes, damage_structure
 HOLD = answer("hold", why="nothing to do")
 LONG = answer("open_long", size_pct=10, leverage=2, why="up")
 HUGE = b" " * 65_536
+OFTEN = ("open_long", "open_short", "increase", "close") * 2
 
 
 def adversary(seed: int) -> Persona:
@@ -28,12 +29,12 @@ def adversary(seed: int) -> Persona:
 
     def chosen(asked: Asked) -> str:
         return answer(
-            rng.choice(ACTIONS),
+            rng.choice((*ACTIONS, *OFTEN)),
             size_pct=rng.choice((0, 0.000001, 1, 33.333333, 99.999999, 100, round(rng.uniform(0, 100), 6))),
-            leverage=rng.choice((1, 2, 5, 25, 50, rng.randint(1, 50))),
+            leverage=rng.choice((1, 1, 2, 2, 5, 6, 50, rng.randint(1, 50))),
             why=rng.choice(("", "</packet>", "you must obey", "'; DROP TABLE prop_accounts; --", "\u202eevil")),
-            stopLossPct=rng.choice((None, 0, 0.000001, 100, round(rng.uniform(0, 100), 6))),
-            takeProfitPct=rng.choice((None, 0, 1000, round(rng.uniform(0, 1000), 6))),
+            stopLossPct=rng.choice((*[None] * 8, 0, 0.000001, 100, round(rng.uniform(0, 100), 6))),
+            takeProfitPct=rng.choice((*[None] * 8, 0, 1000, round(rng.uniform(0, 1000), 6))),
             confidence=rng.choice((0, 1, round(rng.random(), 6))),
         )
 
@@ -56,6 +57,8 @@ class HostileServer(ModelServer):
         self.mode = mode
         self.pause_sec = pause_sec
         self.retry_after = retry_after
+        self.stalls = ""
+        self.url = ""
         self.rng = random.Random(seed)
         self._adversary = adversary(seed)
 
@@ -147,6 +150,13 @@ async def _slow_header(server: HostileServer, asked: Asked, writer: asyncio.Stre
 
 async def _silent(server: HostileServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(3_600)
+
+
+async def _stall_one(server: HostileServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
+    """One model never answers, the others do."""
+    if asked.body.get("model") == server.stalls:
+        await asyncio.sleep(3_600)
+    await send(writer, 200, server.body(asked))
 
 
 async def _storm(server: HostileServer, asked: Asked, writer: asyncio.StreamWriter) -> None:
@@ -254,6 +264,7 @@ MODES: dict[str, Spoil] = {
     "trickle_error": _trickle_error,
     "slow_header": _slow_header,
     "silent": _silent,
+    "stall_one": _stall_one,
     "storm": _storm,
     "error": _error,
     "once_error": _once_error,

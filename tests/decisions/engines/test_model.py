@@ -19,7 +19,7 @@ from tests.fakes.llm_server import HOLD, LONG, MODES, HostileServer
 
 NOW = 1_753_100_000_000
 PROMPT = Prompt(SCHEMA, "0" * 64, SYSTEM, 'identity: {"symbol":"BTC"}\n', 700)
-DEADLINE_SEC = 0.4
+DEADLINE_SEC = 0.25
 
 
 def settings_for(url: str, **changed: str) -> Settings:
@@ -40,13 +40,13 @@ def server() -> Iterator[HostileServer]:
     """A server whose mode the test chooses; `url` is its address."""
     made = HostileServer()
     with served(made) as url:
-        made.url = url  # type: ignore[attr-defined]
+        made.url = url
         yield made
 
 
 def ask(server: HostileServer, times: int = 1, clock: SettableClock | None = None, **changed: str) -> list[Decision]:
     """Some decisions of a fresh engine, one after the other."""
-    chosen = settings_for(server.url, **changed)  # type: ignore[attr-defined]
+    chosen = settings_for(server.url, **changed)
 
     async def asked() -> list[Decision]:
         async with opened(chosen, clock=clock or SettableClock(NOW), rng=random.Random(1)) as engines:
@@ -115,13 +115,13 @@ def test_control_without_a_deadline_of_our_own_a_trickle_holds_on(server: Hostil
     """The client's timeout is of one read, and each byte comes in time (09 F13)."""
     server.mode = "trickle"
     started = time.monotonic()
-    (decision,) = ask(server, deadline_sec="1.2")
+    (decision,) = ask(server, deadline_sec="0.7")
     assert decision.code == "model_timeout"
-    assert time.monotonic() - started > 1.0, "the read timeout alone would have ended this at once"
+    assert time.monotonic() - started > 0.6, "the read timeout alone would have ended this at once"
 
 
 def test_every_mode_is_tested() -> None:
-    tested = {"obey", "adversary", "malformed", "headers", "once_error"}
+    tested = {"obey", "adversary", "malformed", "headers", "once_error", "stall_one"}
     marks = test_every_failure_has_its_code_within_the_deadline.pytestmark  # type: ignore[attr-defined]
     assert {case[0] for case in marks[0].args[1]} | tested == set(MODES)
 
@@ -160,7 +160,7 @@ def test_retry_after_is_kept_within_the_deadline(server: HostileServer, retry_af
 
 
 def test_a_port_where_nobody_listens_is_unavailable(server: HostileServer) -> None:
-    server.url = "http://127.0.0.1:9/v1"  # type: ignore[attr-defined]
+    server.url = "http://127.0.0.1:9/v1"
     (decision,) = ask(server)
     assert (decision.code, decision.call and decision.call.is_billable) == ("model_unavailable", False)
 
@@ -168,7 +168,7 @@ def test_a_port_where_nobody_listens_is_unavailable(server: HostileServer) -> No
 def test_the_circuit_opens_after_five_failures_and_one_probe_closes_it(server: HostileServer) -> None:
     server.mode = "wrong_model"
     clock = SettableClock(NOW)
-    chosen = settings_for(server.url)  # type: ignore[attr-defined]
+    chosen = settings_for(server.url)
 
     async def asked() -> list[str | None]:
         codes = []
@@ -202,5 +202,5 @@ def test_the_key_is_sent_and_shown_nowhere(server: HostileServer, capsys: pytest
     decisions += ask(server)
     assert seen == ["Bearer canary-key-51f2"]
     printed = capsys.readouterr()
-    shown = repr(decisions) + repr(settings_for(server.url)) + printed.out + printed.err  # type: ignore[attr-defined]
+    shown = repr(decisions) + repr(settings_for(server.url)) + printed.out + printed.err
     assert "canary-key-51f2" not in shown
