@@ -1,6 +1,9 @@
 """Retrieval: what a plan reads at an `as_of`, what it must not see, and what it says of missing and stale rows."""
 
+import os
 import random
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -9,8 +12,9 @@ from clash_pipeline import canonical
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS
 from clash_pipeline.market import retrieval
 from clash_pipeline.market.read_plan import PROFILES, ReadEntry, ReadPlan
-from clash_pipeline.market.reads import macro
+from clash_pipeline.market.reads import candles, indicators, macro, markets
 from clash_pipeline.market.retrieval import Section
+from clash_pipeline.settings import Settings
 from clash_pipeline.storage.sqlite import Database
 from tests.fakes import market_rows
 
@@ -190,3 +194,142 @@ def test_built_in_profiles_are_those_of_the_contract() -> None:
     assert [tuple(profile.polymarket) for profile in PROFILES.values()] == [
         ("immediate",), ("immediate", "later"), ("immediate", "later"),
     ]  # fmt: skip
+
+
+def test_what_several_assets_read_is_cut_once(market: Database) -> None:
+    """BTC read by ten assets is one section's rows, not ten copies."""
+    market_rows.closes(market, "BTC", AS_OF, ["1", "2"])
+    plans = [
+        ReadPlan(symbol, (ReadEntry(symbol, "BTC", "hyperliquid", "ohlcv", 3_600, 60, 60, "auto"),))
+        for symbol in ("ETH", "SOL")
+    ]
+    with market.read() as connection:
+        found = retrieval.retrieve(connection, plans, AS_OF)
+    (eth,), (sol,) = found["ETH"].sections, found["SOL"].sections
+    assert (eth.entry.symbol, sol.entry.symbol) == ("ETH", "SOL")
+    assert eth.rows is sol.rows
+
+
+def test_branches_read_together_find_what_each_finds_alone(market: Database) -> None:
+    market_rows.closes(market, "BTC", AS_OF, [str(number) for number in range(1, 90)])
+    branches = [
+        [ReadPlan("BTC", (entry("ohlcv"), entry("ohlcv", granularity=300, points=3)))],
+        [ReadPlan("BTC", (entry("ohlcv", lookback=600, points=10),)), ReadPlan("ETH", (entry("rsi"),))],
+    ]
+    with market.read() as connection:
+        together = retrieval.retrieve_branches(connection, branches, AS_OF)
+        assert together == [retrieval.retrieve(connection, plans, AS_OF) for plans in branches]
+
+
+@pytest.mark.parametrize(
+    ("seconds_late", "problem"), [(0, None), (79, None), (81, "late"), (180, "late"), (181, "stale")]
+)
+def test_a_minute_that_should_be_here_is_late_before_it_is_stale(
+    market: Database, seconds_late: int, problem: str | None
+) -> None:
+    market_rows.closes(market, "BTC", AS_OF, ["1", "2"])
+    (section,) = read(market, entry("ohlcv"), as_of=AS_OF + seconds_late * 1_000)
+    assert (section.age_ms, section.problem) == (seconds_late * 1_000, problem)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (entry("ohlcv"), 60),
+        (entry("ohlcv", granularity=300, lookback=86_400, points=288), 288),
+        (entry("rsi", granularity=3_600, lookback=6 * 3_600, points=6), 6),
+        (entry("funding", granularity=3_600, lookback=12 * 3_600, points=12), 12),
+        (entry("immediate", granularity=0, lookback=6 * 3_600, points=12), 12),
+        (entry("later", granularity=0, lookback=3_600, points=12), 2),
+        (entry("capital_base", granularity=3_600, lookback=86_400, points=24), 24),
+        (entry("capital_flows", granularity=0, lookback=2 * 86_400, points=1), 1),
+    ],
+)
+def test_how_many_points_there_should_be(market: Database, asked: ReadEntry, expected: int) -> None:
+    (section,) = read(market, asked)
+    assert (section.expected, section.rows, section.problem) == (expected, (), "missing")
+
+
+def test_a_hole_shows_as_fewer_points_than_expected(market: Database) -> None:
+    for number in range(60):
+        if number not in (7, 8, 30):
+            market_rows.candle(market, "BTC", AS_OF - (60 - number) * MINUTE_MS, "1")
+    minutes, bars = read(market, entry("ohlcv"), entry("ohlcv", granularity=300, points=12))
+    assert (len(minutes.rows), minutes.expected, minutes.problem) == (57, 60, None)
+    assert (len(bars.rows), bars.expected) == (10, 12)
+
+
+def test_funding_by_another_step_than_the_hour(market: Database) -> None:
+    for minutes in range(5, 65, 5):
+        t = AS_OF - minutes * MINUTE_MS
+        insert(
+            market, "hyperliquid_funding_rates", symbol="BTC", kind="current", venue="HlPerp", t=t, rate_e10=minutes,
+            interval_hours=1, known_at=t,
+        )  # fmt: skip
+    (section,) = read(market, entry("funding", granularity=900, points=3))
+    assert section.column("rate_e10") == [25, 10, 5]  # 11:55, 12:10, 12:15
+
+
+def test_of_an_event_each_market_keeps_its_newest_points_the_most_liquid_markets_first(
+    market: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(markets, "MOST_MARKETS", 2)
+    insert(
+        market, "polymarket_events", event_id="e", slug="event", title="", tags="[]", is_active=1, is_closed=0,
+        source="crawl", first_seen_at=0, known_at=0,
+    )  # fmt: skip
+    for market_id, liquidity in (("a", 1.0), ("b", 9.0), ("c", 5.0)):
+        insert(
+            market, "polymarket_markets", market_id=market_id, event_id="e", slug=f"market-{market_id}", question="?",
+            outcomes="[]", token_ids="[]", prices="[]", is_active=1, is_closed=0, first_seen_at=0, known_at=0,
+            sampled_at=0,
+        )  # fmt: skip
+        for minutes in (1, 6, 11):
+            t = AS_OF - minutes * MINUTE_MS
+            insert(
+                market, "polymarket_quotes", market_id=market_id, t=t, prices="[]", is_flagged=0, book="gamma",
+                liquidity=liquidity, known_at=t,
+            )  # fmt: skip
+    (section,) = read(market, entry("market", granularity=0, points=2, market="event"))
+    assert section.column("market_id") == ["b", "c", "b", "c"]
+    assert (section.column("t")[0], section.expected) == (AS_OF - 6 * MINUTE_MS, 4)
+
+
+def test_windows_are_ranges_of_the_primary_key(market: Database) -> None:
+    """What makes reading fast, and the order of a window's texts certain."""
+    parameters = {"windows": "[]", "firsts": "[]", "as_of": AS_OF}
+    for statement in (candles._CURRENT, candles._REPLACED, indicators._LINES):
+        with market.read() as connection:
+            plan = [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+        assert [line for line in plan if "TEMP B-TREE" in line] == []
+        scanned = [line for line in plan if line.startswith("SCAN")]
+        assert [line for line in scanned if line.split()[1] not in ("w", "ends", "json_each")] == []
+
+
+def test_another_process_with_other_hashes_finds_the_same_bytes(market: Database, settings: Settings) -> None:
+    market_rows.closes(market, "BTC", AS_OF, [str(number) for number in range(1, 90)])
+    market_rows.closes(market, "ETH", AS_OF, [str(number) for number in range(1, 90)])
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", _DIGEST, str(AS_OF)], check=True, capture_output=True, text=True,
+            env={**os.environ, "CLASH_HOME": str(settings.home), "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(digests) == 1
+    assert len(digests.pop().strip()) == 64
+
+
+_DIGEST = """
+import sys
+from clash_pipeline import canonical, settings
+from clash_pipeline.market import retrieval
+from clash_pipeline.market.read_plan import ReadEntry, ReadPlan
+from clash_pipeline.storage.files import open_market
+
+entries = [ReadEntry(s, s, "hyperliquid", c, 3600, g, 60, "auto") for s in ("BTC", "ETH")
+           for c in ("ohlcv", "rsi") for g in (60, 300)]
+plans = [ReadPlan(s, tuple(e for e in entries if e.symbol == s)) for s in ("BTC", "ETH")]
+with open_market(settings.load()).read() as connection:
+    print(canonical.digest(retrieval.retrieve(connection, plans, int(sys.argv[1]))))
+"""
