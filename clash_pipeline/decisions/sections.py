@@ -7,7 +7,6 @@ column's largest value: what a reader can use, at a third of the tokens. Prices 
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from math import isfinite
 from typing import Any
 
 import msgspec
@@ -135,20 +134,29 @@ def _cells(section: retrieval.Section, name: str, column: Sequence[Any], texts: 
     if name in TEXT_COLUMNS:
         return [texts.refer(source, cell) for cell in column]
     if name in TEXT_LISTS:
-        return [tuple(texts.refer(source, item) for item in _listed(cell)) for cell in column]
+        lists = {cell: tuple(texts.refer(source, item) for item in _listed(cell)) for cell in dict.fromkeys(column)}
+        return [lists[cell] for cell in column]
     if name in NUMBER_LISTS:
         return [tuple(_listed(cell)) for cell in column]
-    return rounded(column) if any(type(cell) is float for cell in column) else column
+    return rounded(column) if float in set(map(type, column)) else column
 
 
-def rounded(column: Sequence[Any]) -> list[Cell]:
-    """Floats to seven significant digits of the largest of them; what is not finite is unknown."""
-    top = max((abs(cell) for cell in column if type(cell) is float and isfinite(cell)), default=0.0)
+def rounded(column: Sequence[Any]) -> Sequence[Cell]:
+    """Floats to seven significant digits of the largest of them; what is not finite is unknown.
+
+    Scaled and rounded to the nearest even integer, so that every machine gives the same digits.
+    """
+    import numpy
+
+    values = numpy.array(column, dtype=float)
+    known = numpy.isfinite(values)
+    top = float(numpy.abs(values[known]).max(initial=0.0))
     exponent = int(f"{top:e}".partition("e")[2])
     scale = 10.0 ** min(max(SIGNIFICANT_DIGITS - 1 - exponent, 0), MOST_DECIMALS)
-    return [
-        cell if type(cell) is not float else round(cell * scale) / scale if isfinite(cell) else None for cell in column
-    ]
+    short: list[Any] = (numpy.rint(values * scale) / scale + 0.0).tolist()  # and no negative zero
+    if known.all():
+        return short
+    return [value if is_known else None for value, is_known in zip(short, known.tolist(), strict=True)]
 
 
 def _listed(cell: Any) -> list[Any]:

@@ -31,12 +31,18 @@ class Texts:
         self.entries: list[Untrusted] = []
         self.left_out: set[str] = set()
         self._ids: dict[str, str] = {}
+        self._known: dict[object, str | None] = {}
         self._bytes = len("[]")
 
     def refer(self, source: str, raw: object) -> str | None:
         """The id under which a text stands in the list; None for an empty one, and where the list is full."""
-        entry = text.untrusted(f"t{len(self.entries) + 1}", source, raw) if isinstance(raw, str) else None
-        if entry is None or not entry["text"]:
+        if raw not in self._known:
+            self._known[raw] = self._referred(source, raw) if isinstance(raw, str) else None
+        return self._known[raw]
+
+    def _referred(self, source: str, raw: str) -> str | None:
+        entry = text.untrusted(f"t{len(self.entries) + 1}", source, raw)
+        if not entry["text"]:
             return None
         return self._ids.get(entry["text"]) or self._added(Untrusted(**entry))
 

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from clash_pipeline import canonical
 from clash_pipeline.archive.choice import store_from
 from clash_pipeline.clock import MINUTE_MS
@@ -142,3 +144,38 @@ def test_an_engine_that_answers_nonsense_fails_its_run_alone(world: World) -> No
     waves.record(world, decided)
     ended = {run.symbol: (run.state, run.reason) for run in waves.apply(world, decided)}
     assert ended == {"BTC": ("failed", "answer_invalid"), "ETH": ("completed", "filled")}
+
+
+# what a read looks like in a packet
+
+
+def test_rows_count_minutes_before_the_newest_and_floats_keep_seven_digits() -> None:
+    from clash_pipeline.decisions.sections import shown
+    from clash_pipeline.decisions.texts import Texts
+    from clash_pipeline.market.read_plan import ReadEntry
+    from clash_pipeline.market.retrieval import Section
+
+    entry = ReadEntry("BTC", "BTC", "hyperliquid", "macd", 3_600, 60, 60, "auto")
+    rows = ((60_000, None, "1.10"), (120_000, 118234.56789, "2"), (300_000, -0.000123456, "3"))
+    found = shown(Section(entry, ("t", "macd", "c"), rows, 300_000, 10, None, 5), Texts())
+    assert found.columns == ("ago_min", "macd", "c")
+    assert found.rows == ((4, None, "1.10"), (3, 118234.6, "2"), (0, 0.0, "3"))
+    assert (found.newest_t, found.age_ms, found.found, found.expected) == (300_000, 10, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("column", "short"),
+    [
+        ((60.123456789, 40.1), [60.12346, 40.1]),
+        ((1.23456789e-9,), [1.234568e-9]),
+        ((123_456_789_012.34,), [123_456_789_012.0]),
+        ((float("inf"), 1.0, None), [None, 1.0, None]),
+        ((0.0, None), [0.0, None]),
+    ],
+)
+def test_floats_are_shortened_by_the_largest_of_their_column(
+    column: tuple[float | None, ...], short: list[float | None]
+) -> None:
+    from clash_pipeline.decisions.sections import rounded
+
+    assert rounded(column) == short
