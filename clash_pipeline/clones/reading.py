@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pydantic import ValidationError
@@ -113,8 +113,11 @@ def _fraction(text: str) -> float:
     """Coordinates are the only fractions of a graph; they are bounded as decimals and kept as floats."""
     if len(text) > NUMBER_CHARACTERS:
         return math.inf
-    number = Decimal(text)
-    return float(number) if abs(number) <= LARGEST else math.inf
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent beyond what decimals have
+        return math.inf
+    return float(number) if _is_bounded(number) else math.inf
 
 
 def _integer(text: str) -> int | float:
@@ -142,7 +145,7 @@ def _unbearable(content: Any) -> Iterator[Problem]:
             waiting += reversed([((*path, name), inner) for name, inner in value.items()])
         elif isinstance(value, list | tuple):
             waiting += reversed([((*path, place), inner) for place, inner in enumerate(value)])
-        elif isinstance(value, int | float | Decimal) and not -LARGEST <= value <= LARGEST:
+        elif isinstance(value, int | float | Decimal) and not _is_bounded(value):
             yield _number_problem(path, value)
         if len(path) > DEEPEST:
             yield Problem("graph_too_deep", pointer_to(path), f"A graph is nested at most {DEEPEST} deep.", DEEPEST)
@@ -171,6 +174,11 @@ def _number_problem(path: tuple[str | int, ...], value: float | Decimal) -> Prob
         message = f"No number of a graph is beyond {LARGEST:,}."
         return Problem("number_too_large", pointer_to(path), message, LARGEST)
     return Problem("number_not_finite", pointer_to(path), "This is not a finite number, or far too large a one.")
+
+
+def _is_bounded(value: float | Decimal) -> bool:
+    is_number = value.is_finite() if isinstance(value, Decimal) else value == value
+    return is_number and -LARGEST <= value <= LARGEST
 
 
 def _has_surrogates(text: str) -> bool:
