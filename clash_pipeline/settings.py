@@ -395,6 +395,46 @@ class Settings(BaseSettings):
         parts = filter(None, (part.strip() for part in self.price_max_age_by_symbol.split(",")))
         return tuple(sorted((symbol, int(sec)) for symbol, _, sec in (part.rpartition("=") for part in parts)))
 
+    # the API
+    api_host: str = Field("127.0.0.1", description="Address that `clash serve` listens on.")
+    api_port: int = Field(8787, ge=1, le=65_535, description="Port that `clash serve` listens on.")
+    api_url: AnyHttpUrl = Field(
+        AnyHttpUrl("http://127.0.0.1:8787/"), description="Where people reach us; stands in every sign-in message."
+    )
+    sign_in_statement: str = Field(
+        "Sign in to Clash of Clones. This costs nothing and sends no transaction.",
+        min_length=1,
+        max_length=280,
+        pattern=r"^[\x20-\x7e]+$",
+        description="The sentence a wallet shows.",
+    )
+    session_key: SecretStr | None = Field(
+        None, description="Secret of all sessions, 32 bytes or more as hexadecimal; unset keeps one in the home folder."
+    )
+    chains: str = Field("4326,6343", description="Comma-separated chain ids that may sign in and pay.")
+    dev_chain: bool = Field(False, description="Also allow the development chains 31337 and 1337.")
+    api_cors_origins: str = Field("", description="Comma-separated origins of browsers; empty allows none.")
+    api_trusted_proxies: str = Field("", description="Comma-separated addresses whose X-Forwarded-For is believed.")
+    api_body_bytes: int = Field(262_144, ge=1_024, description="Largest request body.")
+    api_image_bytes: int = Field(1_100_000, ge=1_024, description="Largest body of an image.")
+    api_receive_sec: float = Field(10, gt=0, description="Time in which a head, and then a body, must arrive.")
+    api_answer_sec: float = Field(15, gt=0, description="Time in which an answer must begin and end.")
+    api_reads_per_minute: int = Field(600, ge=1, description="Reads of one principal in any minute.")
+    api_writes_per_minute: int = Field(60, ge=1, description="Writes of one principal in any minute.")
+    api_challenges_per_minute: int = Field(5, ge=1, description="Sign-in messages for one address or wallet.")
+    api_verifies_per_minute: int = Field(10, ge=1, description="Sign-in attempts from one address.")
+
+    @property
+    def api_domain(self) -> str:
+        """The authority that sign-in messages name."""
+        return urlsplit(str(self.api_url)).netloc
+
+    @property
+    def chain_ids(self) -> frozenset[int]:
+        """Chains that may sign in and pay."""
+        named = {int(part) for part in self.chains.split(",") if part.strip()}
+        return frozenset(named | ({31_337, 1_337} if self.dev_chain else set()))
+
     @property
     def targets(self) -> tuple[str, ...]:
         """Polymarket slugs that are always refreshed."""

@@ -18,8 +18,11 @@ from clash_pipeline.cli import (
     pipeline,
     profiles,
     prop,
+    serve,
+    tokens,
     up,
     venue,
+    worker,
 )
 from clash_pipeline.cli.output import one_line_errors
 
@@ -40,12 +43,15 @@ app.command("up", rich_help_panel=SYSTEM)(up.up)
 app.command("env", rich_help_panel=SYSTEM)(environment.env)
 app.command("migrate", rich_help_panel=SYSTEM)(environment.migrate)
 app.command("workers", rich_help_panel=SYSTEM)(environment.workers)
+app.add_typer(worker.app, name="worker", rich_help_panel=SYSTEM)
 app.command(
     "dagster",
     rich_help_panel=SYSTEM,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )(dagster.dagster)
 app.command("ui", rich_help_panel=SYSTEM)(dagster.ui)
+app.command("serve", rich_help_panel=SYSTEM)(serve.serve)
+app.add_typer(tokens.app, name="tokens", rich_help_panel=SYSTEM)
 app.command("audit", rich_help_panel=SYSTEM)(audit.audit)
 app.command("ingest", rich_help_panel=DATA)(ingest.ingest)
 app.add_typer(ingestion.app, name="ingestion", rich_help_panel=DATA)

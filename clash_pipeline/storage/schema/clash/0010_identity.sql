@@ -78,19 +78,17 @@ BEGIN
   SELECT raise(ABORT, 'service_token_uses is append-only');
 END;
 
--- Answers to requests that create or pay, kept seven days so that a repeat gets the first answer (09 §4.4).
+-- Answers to requests that create or pay, kept seven days so that a repeat gets the first answer (09 §4.4). Written in
+-- the transaction of the effect itself.
 CREATE TABLE idempotency_keys (
   principal   TEXT NOT NULL,
   method      TEXT NOT NULL,
   route       TEXT NOT NULL,
   key         TEXT NOT NULL,
   fingerprint TEXT NOT NULL CHECK (length(fingerprint) = 64),
-  state       TEXT NOT NULL CHECK (state IN ('in_progress', 'done')),
-  status      INTEGER,
-  body        TEXT,
+  status      INTEGER NOT NULL,
+  body        TEXT NOT NULL,
   created_at  INTEGER NOT NULL,
-  until       INTEGER NOT NULL,                  -- in progress: when it counts as abandoned; done: when it is forgotten
-  CHECK ((state = 'done') = (status IS NOT NULL)),
   PRIMARY KEY (principal, method, route, key)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX idempotency_keys_until ON idempotency_keys (until);
+CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
