@@ -11,14 +11,17 @@ if TYPE_CHECKING:
 
 
 @one_line_errors
-def audit(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def audit(
+    artifacts: Annotated[bool, typer.Option("--artifacts", help="Also read every artifact; takes its time.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
     """Check every invariant of accounts, ledger, runs and versions; exit 1 names each row that breaks one."""
     from clash_pipeline import services
     from clash_pipeline.decisions.audit import audit as check
 
     built = services.build()
     try:
-        show(check(built.clash), json=json)
+        show(check(built.clash, built.store if artifacts else None), json=json)
     finally:
         built.close()
 

@@ -1,18 +1,21 @@
-"""`clash decisions …`: run what is due once, list runs, show one run whole."""
+"""`clash decisions …`: run what is due once, list runs, show one whole, replay it, dry-run a draft."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from clash_pipeline.cli.ids import OneAccount, OneClone, RunId
+from clash_pipeline.cli import decision_views
+from clash_pipeline.cli.ids import OneAccount, OneClone, RunId, id_option
 from clash_pipeline.cli.output import Exit, fail, one_line_errors, print_json, table
 
 if TYPE_CHECKING:
     from clash_pipeline.services import Services
 
 app = typer.Typer(help="Decision runs: prepare, decide, apply.", no_args_is_help=True)
+EngineName = Literal["hold", "rules", "model"]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
@@ -32,11 +35,14 @@ def run_once(
     if force and clone_id is None and account_id is None:
         fail("--force needs --clone-id or --account-id")
     with _services() as built:
-        report = waves.run_once(built, clone_id=clone_id, account_id=account_id, force=force)
+        try:
+            report = waves.run_once(built, clone_id=clone_id, account_id=account_id, force=force)
+        except waves.ForcedRefused as error:
+            fail(str(error))
     if json:
         print_json({"due": report.due, "interrupted": report.interrupted, "runs": report.ended})
     else:
-        _show_wave(report.due, report.ended)
+        decision_views.show_wave(report.due, report.ended)
     if report.count("failed"):
         raise typer.Exit(Exit.UNHEALTHY)
 
@@ -80,47 +86,49 @@ def show(run_id: RunId, json: AsJson = False) -> None:
             view = views.run_view(built.clash, built.store, run_id)
         except RunUnknown as error:
             fail(str(error))
-    print_json(view) if json else _show_run(view)
+    print_json(view) if json else decision_views.show_run(view)
 
 
-def _show_wave(due: int, ended: Any) -> None:
-    if not due:
-        typer.echo("nothing is due")
-        return
-    columns = ("run>", "account>", "clone>", "branch", "symbol", "state", "reason", "effect")
-    rows = [
-        (run.run_id, run.account_id, run.clone_id, run.branch, run.symbol, run.state, run.reason, run.effective)
-        for run in ended
-    ]
-    table(f"{len(rows)} of {due} runs ended", columns, rows)
+@app.command()
+@one_line_errors
+def replay(run_id: RunId, json: AsJson = False) -> None:
+    """Fill a run again from what it stored. Exit 0 the same, 1 something differs, 2 it cannot be replayed."""
+    from clash_pipeline.decisions.replaying import replayer
+    from clash_pipeline.decisions.views import RunUnknown
+
+    with _services() as built, replayer(built.clash, built.store) as replaying:
+        try:
+            found = replaying.replay(run_id)
+        except RunUnknown as error:
+            fail(str(error))
+    print_json(found) if json else decision_views.show_replay(found)
+    raise typer.Exit({"same": Exit.OK, "differs": Exit.UNHEALTHY, "impossible": Exit.USAGE}[found.verdict])
 
 
-def _show_run(view: dict[str, Any]) -> None:
-    from clash_pipeline.clock import iso
+@app.command("dry-run")
+@one_line_errors
+def dry_run(
+    clone_id: Annotated[int, id_option("--clone-id", "Whose draft, entitlement and engine.")],
+    graph: Annotated[Path | None, typer.Option(help="Another graph than the stored draft.")] = None,
+    engine: Annotated[EngineName | None, typer.Option(help="Another engine than the clone's.")] = None,
+    json: AsJson = False,
+) -> None:
+    """What a draft would do now, against a scratch account: packets, answers, gates, fills. No account changes."""
+    from clash_pipeline.cli.clone_services import clone_services
+    from clash_pipeline.clones import reading
+    from clash_pipeline.decisions import dry_run as dry
 
-    run, packet, response = view["run"], view["packet"], view["response"]
-    typer.echo(
-        f"run {run['id']}: clone {run['clone_id']}, account {run['account_id']}, {run['branch']} × {run['symbol']}"
-    )
-    typer.echo(f"tick {iso(run['tick'])} ({run['kind']}), {run['state']}: {run['reason']}, effect {run['effective']}")
-    if packet and "budget" in packet:
-        rows = [
-            (
-                place, section["source"], section["channel"], section["of"], len(section["rows"]), section["found"],
-                section["age_ms"], section.get("left_out") or section.get("problem"),
-            )
-            for place in ("own", "cross_asset", "polymarket", "defillama")
-            for section in packet[place]
-        ]  # fmt: skip
-        table("Read", ("part", "source", "channel", "of", "rows>", "found>", "age ms>", "problem"), rows)
-    if response and "answer" in response:
-        answer = response["answer"]
-        typer.echo(f"{response['engine']} answered {answer['action']}: {answer.get('rationale', '')}")
-    for action in view["actions"]:
-        said = action.reject_code or ", ".join(f"{fill.side} {fill.size} at {fill.price}" for fill in action.fills)
-        typer.echo(f"{action.action} {action.symbol}: {action.status}, {said}")
-    stored = [(kind, item["key"], item["sha256"][:12]) for kind, item in view["artifacts"].items()]
-    table("Artifacts", ("kind", "key", "sha256"), stored)
+    with clone_services() as built:
+        chosen = None if graph is None else reading.read(_content(graph))
+        found = dry.dry_run(built, clone_id, graph=chosen, engine=engine)
+    print_json(found) if json else decision_views.show_dry_run(found)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        fail(f"{path}: {error.strerror}")
 
 
 @contextmanager

@@ -143,9 +143,9 @@ class _Desk:
             RETURNING id
             """,
             {
-                "run": item.claim.run_id, "token": item.claim.token, "clone": payer.clone_id, "owner": payer.owner,
-                "tier": payer.tier, "model": tier.model, "circuit": tier.circuit, "now": self._now_ms,
-                "expires": expires_at, "tokens": amount.tokens, "cost": amount.cost,
+                "run": item.claim.run_id or None, "token": item.claim.token, "clone": payer.clone_id,
+                "owner": payer.owner, "tier": payer.tier, "model": tier.model, "circuit": tier.circuit,
+                "now": self._now_ms, "expires": expires_at, "tokens": amount.tokens, "cost": amount.cost,
             },
         ).fetchone()  # fmt: skip
         return int(row["id"])

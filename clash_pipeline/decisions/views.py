@@ -30,7 +30,9 @@ def run_view(clash: Database, store: ArtifactStore, run_id: int) -> dict[str, An
         "run": dict(row),
         "artifacts": {kind: {"key": item.key, "sha256": item.sha256} for kind, item in stored.items()},
         "packet": _content(store, stored.get("packet")),
+        "prompt": _content(store, stored.get("prompt")),
         "response": _content(store, stored.get("response")),
+        "trace": _content(store, stored.get("trace")),
         "apply_input": _content(store, stored.get("apply_input")),
         "actions": results,
     }

@@ -1,0 +1,135 @@
+"""`clash worker …`: what Dagster's sensors and schedules wake up, done in a loop without Dagster, or once."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import structlog
+import typer
+
+from clash_pipeline.cli.output import one_line_errors
+
+if TYPE_CHECKING:
+    from clash_pipeline.services import Services
+
+app = typer.Typer(help="Workers without Dagster: the same services, in a loop or once.", no_args_is_help=True)
+Once = Annotated[bool, typer.Option("--once", help="One cycle, then stop.")]
+EngineName = Literal["hold", "rules", "model"]
+ENGINES: tuple[EngineName, ...] = ("hold", "rules", "model")
+MARK_EVERY_SEC = 60
+
+log = structlog.get_logger(__name__)
+
+
+@app.command()
+@one_line_errors
+def decisions(
+    once: Once = False,
+    engine: Annotated[list[EngineName] | None, typer.Option(help="Only these engines.")] = None,
+) -> None:
+    """Decide and apply whatever is due; each engine has a loop of its own, so that a slow one delays no other."""
+    chosen = engine or list(ENGINES)
+    with _services() as services:
+        every_sec = services.settings.decide_every_sec
+        _work({f"decisions-{name}": _waves_of(services, name) for name in chosen}, services, every_sec, once)
+
+
+@app.command()
+@one_line_errors
+def marks(once: Once = False) -> None:
+    """Mark every open account each minute: marks, funding, stops and targets, liquidation."""
+
+    def cycle() -> str:
+        from clash_pipeline.prop import accounts
+        from clash_pipeline.prop import marks as marking
+        from clash_pipeline.prop.venue import PaperVenue
+
+        with services.clash.read() as connection:
+            open_ids = accounts.open_ids(connection)
+        venue = PaperVenue(services.market, price_jump_pct=services.settings.price_jump_pct)
+        tick = marking.mark_all(services.clash, venue, open_ids, services.clock.now_ms())
+        return (
+            f"{len(tick.snapshots)} accounts marked, {len(tick.ended)} ended, {len(tick.left)} left for the next tick"
+        )
+
+    with _services() as services:
+        _work({"marks": cycle}, services, MARK_EVERY_SEC, once)
+
+
+def _waves_of(services: "Services", engine: str) -> Callable[[], str]:
+    def cycle() -> str:
+        from clash_pipeline.decisions import waves
+        from clash_pipeline.storage.leases import this_process
+
+        report = waves.run_once(services, engine=engine, worker=f"{engine}@{this_process()}")
+        states = ", ".join(f"{report.count(state)} {state}" for state in ("completed", "skipped", "failed"))
+        return f"{engine}: {report.due} due, {states}, {report.interrupted} left for later"
+
+    return cycle
+
+
+def _work(cycles: dict[str, Callable[[], str]], services: "Services", every_sec: int, once: bool) -> None:
+    """Run each cycle in a thread of its own, once or until asked to stop."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with ThreadPoolExecutor(len(cycles), "worker") as pool:
+        loops = [pool.submit(_loop, name, cycle, services, every_sec, once, stop) for name, cycle in cycles.items()]
+        for loop in loops:
+            loop.result()
+
+
+def _loop(
+    name: str, cycle: Callable[[], str], services: "Services", every_sec: int, once: bool, stop: threading.Event
+) -> None:
+    """Cycle after cycle; trouble of a store is written to the heartbeat and tried again, a defect ends the worker."""
+    from clash_pipeline.archive.stores import StoreUnavailable
+    from clash_pipeline.storage.errors import StorageBusy, StorageFull
+
+    try:
+        while not stop.is_set():
+            problem = None
+            try:
+                said = cycle()
+                if once:
+                    typer.echo(said)
+            except (StorageBusy, StorageFull, StoreUnavailable) as error:
+                if once:
+                    raise
+                problem = str(error)
+                log.warning("cycle_failed", worker=name, error=problem)
+            is_over = once or stop.wait(0)
+            _beat(services, name, every_sec, problem, stopped=is_over)
+            if is_over or stop.wait(every_sec):
+                break
+    except BaseException:
+        stop.set()  # the other loops end too, and whoever supervises starts the worker again
+        raise
+    if not once:
+        _beat(services, name, every_sec, None, stopped=True)
+
+
+def _beat(services: "Services", name: str, every_sec: int, problem: str | None, *, stopped: bool) -> None:
+    from importlib.metadata import version
+
+    from clash_pipeline.storage.heartbeats import beat
+    from clash_pipeline.storage.leases import this_process
+
+    beat(
+        services.clash, name, instance=this_process(), now_ms=services.wall.now_ms(), expected_interval_sec=every_sec,
+        version=version("clash-pipeline"), error=problem, stopped=stopped,
+    )  # fmt: skip
+
+
+@contextmanager
+def _services() -> "Iterator[Services]":
+    from clash_pipeline import services
+
+    built = services.build()
+    try:
+        yield built
+    finally:
+        built.close()
