@@ -98,8 +98,13 @@ def _row(read: "Read") -> tuple[object, ...]:
     return (
         read.node, read.block or None, read.symbol or None, escape(_subject(read.entry)), _depth(read.entry),
         f"{read.found} of {read.expected}", _age(read.age_ms), escape(_newest(read)),
-        None if read.problem is None else read.problem.replace("_", " "),
+        None if read.problem is None else _problem(read),
     )  # fmt: skip
+
+
+def _problem(read: "Read") -> str:
+    said = f"{read.problem}: {read.reason}" if read.reason else str(read.problem)
+    return said.replace("_", " ")
 
 
 def _dropped_row(dropped: "Dropped") -> tuple[object, ...]:
@@ -114,9 +119,10 @@ def _subject(entry: "ReadEntry") -> str:
 
 
 def _depth(entry: "ReadEntry") -> str:
-    """`1h of 1m`: the lookback, and the granularity where there is one."""
-    of = f" of {_span(entry.granularity_sec)}" if entry.granularity_sec else ""
-    return f"{_span(entry.lookback_sec)}{of}, {entry.points}"
+    """`1d by 5m`: lookback and granularity; `newest 12 of 6h` where rows are read as they were sampled."""
+    if entry.granularity_sec:
+        return f"{_span(entry.lookback_sec)} by {_span(entry.granularity_sec)}"
+    return f"newest {entry.points} of {_span(entry.lookback_sec)}"
 
 
 def _span(seconds: int) -> str:

@@ -5,7 +5,7 @@ whether or not a prompt is connected yet. Texts that strangers wrote come out cl
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from clash_pipeline.clones.graph import DataStreamNode, Graph
 from clash_pipeline.clones.selection import universe
 from clash_pipeline.market import retrieval
 from clash_pipeline.market.listing import Listing
+from clash_pipeline.market.polymarket import targets
 from clash_pipeline.market.read_plan import Dropped, ReadEntry, ReadPlan
 from clash_pipeline.market.retrieval import Section
 from clash_pipeline.market.text import SHOWN_CHARACTERS, clean
@@ -29,7 +30,8 @@ NO_ASSET = ""
 class Read(msgspec.Struct, frozen=True):
     """One read as it would be made now; `newest` is its newest row, readable, None where there is none.
 
-    `found` of `expected` rows are there; `symbol` is empty while the stream leads to no asset.
+    `found` of `expected` rows are there; `symbol` is empty while the stream leads to no asset; `reason` says why a
+    named market is missing, where that is known.
     """
 
     node: str
@@ -42,6 +44,7 @@ class Read(msgspec.Struct, frozen=True):
     newest_t: int | None
     age_ms: int | None
     problem: str | None
+    reason: str | None = None
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -72,8 +75,9 @@ def latest(
     streams = sorted((stream for stream in graph.streams if node in (None, stream.id)), key=lambda stream: stream.id)
     plans = [_plans(graph, stream, listing, block) for stream in streams]
     found = retrieval.retrieve_branches(connection, plans, as_of)
+    refusals = targets.problems(connection)
     reads = (
-        _read(stream.id, section)
+        _read(stream.id, section, refusals)
         for stream, of_stream in zip(streams, found, strict=True)
         for symbol in of_stream
         for section in of_stream[symbol].sections
@@ -124,12 +128,13 @@ def _own_subjects(stream: DataStreamNode, listing: Listing) -> Iterator[ReadEntr
                 yield msgspec.structs.replace(read, symbol=NO_ASSET)
 
 
-def _read(node: str, section: Section) -> Read:
+def _read(node: str, section: Section, refusals: Mapping[str, str]) -> Read:
     entry = section.entry
     newest = _readable(section) if section.rows else None
+    reason = refusals.get(entry.market) if section.problem else None
     return Read(
         node, entry.block, entry.symbol, entry, len(section.rows), section.expected, newest, section.newest_t,
-        section.age_ms, section.problem,
+        section.age_ms, section.problem, reason,
     )  # fmt: skip
 
 

@@ -119,6 +119,16 @@ def test_texts_of_strangers_come_out_clean_and_values_readable(listed: Database)
     assert (named(found, "funding").newest or {})["rate"] == "0.0000000125"
 
 
+def test_a_named_market_is_missing_for_the_reason_its_refresh_gave(listed: Database) -> None:
+    block = {"id": "b1", "source": "polymarket", "channel": "market", "marketSlug": "btc-up"}
+    with listed.write() as connection:
+        connection.execute(
+            "INSERT INTO polymarket_targets (slug, wanted_until, problem) VALUES ('btc-up', ?, 'not_found')", (AS_OF,)
+        )
+    (read,) = look(listed, graph([block], "SOL"), block="b1").reads
+    assert (read.problem, read.reason) == ("missing", "not_found")
+
+
 def test_two_looks_at_the_same_memory_are_the_same_bytes(listed: Database) -> None:
     from clash_pipeline import canonical
 
