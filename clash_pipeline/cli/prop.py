@@ -1,20 +1,16 @@
 """`clash prop …`: accounts, marks, kill switches, and the audit of the books."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from clash_pipeline.cli.ids import AccountId, MarkedAccount, OneAccount
-from clash_pipeline.cli.output import fail, one_line_errors, print_json, sparkline, table
-
-if TYPE_CHECKING:
-    from clash_pipeline.services import Services
+from clash_pipeline.cli import prop_admin
+from clash_pipeline.cli.ids import AccountId, MarkedAccount
+from clash_pipeline.cli.output import one_line_errors, print_json, sparkline, table
+from clash_pipeline.cli.prop_admin import prop_services
 
 app = typer.Typer(help="Prop accounts: state, positions, fills, ledger.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-Reason = Annotated[str, typer.Option(help="Why; kept with the act.")]
 
 
 @app.command()
@@ -25,7 +21,7 @@ def account(account_id: AccountId, json: AsJson = False) -> None:
     from clash_pipeline.prop import views
     from clash_pipeline.prop.venue import PaperVenue
 
-    with _services() as built:
+    with prop_services() as built:
         now_ms = built.clock.now_ms()
         with built.clash.read() as connection:
             held = [symbol for symbol, position in stored.positions(connection, account_id).items() if position.size]
@@ -42,7 +38,7 @@ def accounts(json: AsJson = False) -> None:
     from clash_pipeline.prop import accounts as stored
     from clash_pipeline.prop import views
 
-    with _services() as built, built.clash.read() as connection:
+    with prop_services() as built, built.clash.read() as connection:
         ids = [row["id"] for row in connection.execute("SELECT id FROM prop_accounts ORDER BY id")]
         found = [views.account_summary(stored.get(connection, account_id)) for account_id in ids]
     if json:
@@ -59,65 +55,21 @@ def accounts(json: AsJson = False) -> None:
 @app.command()
 @one_line_errors
 def mark(account_id: MarkedAccount = None) -> None:
-    """Mark open positions to market and write the snapshot of this minute."""
+    """Let this minute pass: funding, marks, stops, liquidation, the snapshot; freeze what has reached its end."""
     from clash_pipeline.prop import accounts as stored
     from clash_pipeline.prop.marks import mark as mark_account
     from clash_pipeline.units import usd_text
 
-    with _services() as built:
+    with prop_services() as built:
         with built.clash.read() as connection:
             ids = stored.open_ids(connection) if account_id is None else [account_id]
         for identifier in ids:
             snapshot = mark_account(built.clash, built.market, identifier, built.clock.now_ms())
-            said = "has ended" if snapshot is None else f"equity {usd_text(snapshot.equity)} USD"
+            with built.clash.read() as connection:
+                has_ended = stored.get(connection, identifier).is_final
+            silent = "has ended" if has_ended else "waits for its fixing"
+            said = silent if snapshot is None else f"equity {usd_text(snapshot.equity)} USD"
             typer.echo(f"account {identifier}: {said}")
-
-
-@app.command()
-@one_line_errors
-def halt(reason: Reason, account_id: OneAccount = None) -> None:
-    """Throw the kill switch: no new orders for one account, or for all."""
-    from clash_pipeline.prop import accounts as stored
-
-    with _services() as built:
-        thrown = stored.halt(
-            built.clash, actor="operator", reason=reason, now_ms=built.clock.now_ms(), account_id=account_id
-        )
-    whom = "all accounts" if account_id is None else f"account {account_id}"
-    typer.echo(f"{whom} halted" if thrown else f"{whom} was already halted")
-
-
-@app.command()
-@one_line_errors
-def release(account_id: OneAccount = None) -> None:
-    """Take the kill switch back."""
-    from clash_pipeline.prop import accounts as stored
-
-    with _services() as built:
-        taken = stored.release(built.clash, actor="operator", now_ms=built.clock.now_ms(), account_id=account_id)
-    whom = "all accounts" if account_id is None else f"account {account_id}"
-    typer.echo(f"{whom} released" if taken else f"{whom} was not halted")
-
-
-@app.command()
-@one_line_errors
-def pause(account_id: AccountId, reason: Reason) -> None:
-    """Stop new orders of one account; marks go on."""
-    _move(account_id, "paused", reason)
-
-
-@app.command()
-@one_line_errors
-def resume(account_id: AccountId, reason: Reason) -> None:
-    """Let a paused or locked account trade again."""
-    _move(account_id, "active", reason)
-
-
-@app.command()
-@one_line_errors
-def lock(account_id: AccountId, reason: Reason) -> None:
-    """Lock an account for review."""
-    _move(account_id, "locked", reason)
 
 
 @app.command()
@@ -127,33 +79,11 @@ def audit(json: AsJson = False) -> None:
     from clash_pipeline.cli.audit import show
     from clash_pipeline.prop.audit import audit as check
 
-    with _services() as built:
+    with prop_services() as built:
         show(check(built.clash), json=json)
 
 
-def _move(account_id: int, state: Any, reason: str) -> None:
-    from clash_pipeline.prop import accounts as stored
-
-    with _services() as built:
-        moved = stored.move(
-            built.clash, account_id, state, now_ms=built.clock.now_ms(), actor="operator", reason=reason
-        )
-    typer.echo(f"account {account_id} is {moved.state}")
-
-
-@contextmanager
-def _services() -> "Iterator[Services]":
-    """The services of one command; an account that is not there is one line."""
-    from clash_pipeline import services
-    from clash_pipeline.prop.accounts import AccountUnknown, StateConflict
-
-    built = services.build()
-    try:
-        yield built
-    except (AccountUnknown, StateConflict) as error:
-        fail(str(error))
-    finally:
-        built.close()
+prop_admin.register(app)
 
 
 def _show(view: dict[str, Any]) -> None:
