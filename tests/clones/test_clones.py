@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from clash_pipeline.clones import clones, entitlements, versions
-from clash_pipeline.clones.clones import CloneError
+from clash_pipeline.clones import clones, drafts, entitlements, versions
 from clash_pipeline.clones.graph import simple_graph
+from clash_pipeline.clones.refusals import CloneError, CloneUnknown, DraftChanged, NameTaken, TierExceeded
 from clash_pipeline.clones.validation import GraphInvalid
 from clash_pipeline.faults import InjectedFault, arm
 from clash_pipeline.market.listing import Listed
@@ -138,3 +138,110 @@ def test_a_starter_cannot_save_four_assets(clash: Database, listing: dict[str, L
     clone_id = clones.create(clash, "Ada", engine="hold", now_ms=1)
     with pytest.raises(GraphInvalid, match="allows 3 active assets"):
         clones.save_draft(clash, clone_id, graph("BTC", "ETH", "SOL", "DOGE"), listing, now_ms=2)
+
+
+# names, models, drafts and versions
+
+
+def test_a_clone_is_renamed_within_its_owners_names(clash: Database) -> None:
+    for name, owner in (("Ada", "ann"), ("Bob", "ann"), ("Cleo", "bea")):
+        clones.create(clash, name, engine="hold", now_ms=1, owner=owner)
+    assert clones.rename(clash, 1, " Cleo\n", now_ms=2) == "Cleo"
+    assert clones.rename(clash, 1, "Cleo", now_ms=2) == "Cleo"
+    with pytest.raises(NameTaken, match="ann already has a clone named Bob"):
+        clones.rename(clash, 1, "Bob", now_ms=3)
+    with pytest.raises(CloneError, match="1 to 64 characters, not 0"):
+        clones.rename(clash, 1, "\u200b", now_ms=3)
+    with pytest.raises(CloneUnknown):
+        clones.rename(clash, 9, "Dot", now_ms=3)
+
+
+def test_an_owner_sees_its_own_clones_alone(clash: Database) -> None:
+    for name, owner in (("Ada", "ann"), ("Bob", "bea"), ("Cleo", "ann")):
+        clones.create(clash, name, engine="hold", now_ms=1, owner=owner)
+    with clash.read() as connection:
+        assert [clone.name for clone in clones.every(connection, owner="ann")] == ["Ada", "Cleo"]
+        assert len(clones.every(connection)) == 3
+        assert clones.owned(connection, 1, "ann").name == "Ada"
+        for clone_id in (2, 9):
+            with pytest.raises(CloneUnknown, match=f"there is no clone {clone_id}"):
+                clones.owned(connection, clone_id, "ann")
+
+
+def test_the_model_stays_within_the_entitlement_when_it_is_chosen_and_when_it_is_published(
+    clash: Database, listing: dict[str, Listed]
+) -> None:
+    clone_id = published(clash, listing, "BTC")
+    with pytest.raises(TierExceeded, match="may use models up to tier 1, not 2"):
+        clones.set_model_tier(clash, clone_id, 2, now_ms=4)
+    with pytest.raises(CloneError, match="1 to 3, not 4"):
+        clones.set_model_tier(clash, clone_id, 4, now_ms=4)
+    with clash.write() as connection:
+        granted = entitlements.grant(connection, clone_id, "starter", 2, source="debug", ref="d", now_ms=4)
+    clones.set_model_tier(clash, clone_id, 2, now_ms=5)
+    with clash.write() as connection:
+        entitlements.revoke(connection, granted, actor="root", reason="over", now_ms=6)
+    for act in (
+        lambda: clones.publish(clash, clone_id, listing, now_ms=7),
+        lambda: clones.set_engine(clash, clone_id, "model", now_ms=7),
+    ):
+        with pytest.raises(TierExceeded):
+            act()
+    clones.set_model_tier(clash, clone_id, 1, now_ms=8)
+    clones.set_engine(clash, clone_id, "model", now_ms=8)
+    assert clones.publish(clash, clone_id, listing, now_ms=8).number == 1
+
+
+def test_capacity_is_checked_again_at_publication(clash: Database, listing: dict[str, Listed]) -> None:
+    clone_id = published(clash, listing, "BTC")
+    with clash.write() as connection:
+        granted = entitlements.grant(connection, clone_id, "builder", 1, source="debug", ref="d", now_ms=4)
+    clones.save_draft(clash, clone_id, graph("BTC", "ETH", "SOL", "DOGE"), listing, now_ms=5)
+    with clash.write() as connection:
+        entitlements.revoke(connection, granted, actor="root", reason="over", now_ms=6)
+    with pytest.raises(GraphInvalid, match="allows 3 active assets"):
+        clones.publish(clash, clone_id, listing, now_ms=7)
+
+
+def test_another_layout_alone_is_saved_and_is_no_new_version(clash: Database, listing: dict[str, Listed]) -> None:
+    clone_id = published(clash, listing, "BTC")
+    with clash.read() as connection:
+        before = clones.active_version(connection, clone_id)
+    moved = graph("BTC") | {"layout": {"nodes": {"stream-1": {"x": 40.0, "y": 2.0}}}}
+    clones.save_draft(clash, clone_id, moved, listing, now_ms=4)
+    assert clones.publish(clash, clone_id, listing, now_ms=5) == before
+    with clash.read() as connection:
+        assert clones.draft_graph(connection, clone_id) == moved
+        assert versions.graph_of(connection, 1) == graph("BTC")
+
+
+def test_a_version_is_read_back_as_it_was_published(clash: Database, listing: dict[str, Listed]) -> None:
+    clone_id = published(clash, listing, "BTC")
+    laid_out = graph("ETH") | {"layout": {"nodes": {"prompt-1": {"x": 1.0, "y": 2.0}}}}
+    clones.save_draft(clash, clone_id, laid_out, listing, now_ms=4)
+    clones.publish(clash, clone_id, listing, now_ms=5, actor="ada")
+    with clash.read() as connection:
+        listed_versions = versions.of_clone(connection, clone_id)
+        second = versions.numbered(connection, clone_id, 2)
+        assert versions.graph_of(connection, second.id) == laid_out
+        with pytest.raises(CloneUnknown, match="clone 1 has no version 3"):
+            versions.numbered(connection, clone_id, 3)
+        with pytest.raises(CloneUnknown, match="no clone version 9"):
+            versions.graph_of(connection, 9)
+    assert [(item.number, item.is_active, item.published_by) for item in listed_versions] == [
+        (2, True, "ada"),
+        (1, False, "operator"),
+    ]
+
+
+def test_nobodys_edit_of_a_draft_is_lost(clash: Database, listing: dict[str, Listed]) -> None:
+    clone_id = clones.create(clash, "Ada", engine="hold", now_ms=1)
+    clones.save_draft(clash, clone_id, graph("BTC"), listing, now_ms=2)
+    with clash.read() as connection:
+        seen = drafts.of(connection, clone_id)
+    assert seen is not None
+    clones.save_draft(clash, clone_id, graph("ETH"), listing, now_ms=3, if_digest=seen.digest)
+    with pytest.raises(DraftChanged, match="read it again"):
+        clones.save_draft(clash, clone_id, graph("SOL"), listing, now_ms=4, if_digest=seen.digest)
+    with clash.read() as connection:
+        assert clones.draft_graph(connection, clone_id) == graph("ETH")
