@@ -18,7 +18,9 @@ from clash_pipeline.prop.rates import HourKey, Oracle, Sources
 from clash_pipeline.storage.sqlite import Connection, Database, Row
 from clash_pipeline.units import Rounding
 
+FEW_MINUTES = 7
 RECENT_MINUTES = 30
+"""Looked through for a minute with a trade, and for five final ones."""
 MARK_CLOSES = 5
 PRICE_JUMP_PCT = 20
 """A mid further than this from the last close is not traded on (09 §5.1.6)."""
@@ -115,7 +117,17 @@ def _mids(connection: Connection, symbols: Sequence[str], now_ms: int) -> dict[s
 
 
 def _minutes(connection: Connection, symbols: Sequence[str], now_ms: int) -> dict[str, list[Row]]:
-    """The newest closed minutes of each symbol, newest first."""
+    """The newest closed minutes of each symbol, newest first: a few, and more only where those do not say enough."""
+    found = _newest_minutes(connection, symbols, now_ms, FEW_MINUTES)
+    thin = [symbol for symbol, rows in found.items() if len(rows) == FEW_MINUTES and not _says_enough(rows)]
+    return found | _newest_minutes(connection, thin, now_ms, RECENT_MINUTES)
+
+
+def _says_enough(minutes: Sequence[Row]) -> bool:
+    return sum(row["final"] for row in minutes) >= MARK_CLOSES and _last_traded(minutes) is not None
+
+
+def _newest_minutes(connection: Connection, symbols: Sequence[str], now_ms: int, many: int) -> dict[str, list[Row]]:
     rows = connection.execute(
         """
         SELECT c.symbol, c.t, c.c, c.v, c.final, c.known_at
@@ -124,7 +136,7 @@ def _minutes(connection: Connection, symbols: Sequence[str], now_ms: int) -> dic
                       AND t <= :until AND known_at <= :now ORDER BY t DESC LIMIT :many)
         ORDER BY c.symbol, c.t DESC
         """,
-        {"symbols": json.dumps(symbols), "until": now_ms - MINUTE_MS, "now": now_ms, "many": RECENT_MINUTES},
+        {"symbols": json.dumps(symbols), "until": now_ms - MINUTE_MS, "now": now_ms, "many": many},
     )
     found: dict[str, list[Row]] = {}
     for row in rows:
