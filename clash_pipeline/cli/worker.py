@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Literal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Workers without Dagster: the same services, in a loop or once.", no_args_is_help=True)
 Once = Annotated[bool, typer.Option("--once", help="One cycle, then stop.")]
-EngineName = Literal["hold", "rules", "model"]
-ENGINES: tuple[EngineName, ...] = ("hold", "rules", "model")
 MARK_EVERY_SEC = 60
 
 log = structlog.get_logger(__name__)
+
+
+class EngineName(StrEnum):
+    """The engines that may be asked for."""
+
+    HOLD = "hold"
+    RULES = "rules"
+    MODEL = "model"
 
 
 @app.command()
@@ -31,7 +38,7 @@ def decisions(
     engine: Annotated[list[EngineName] | None, typer.Option(help="Only these engines.")] = None,
 ) -> None:
     """Decide and apply whatever is due; each engine has a loop of its own, so that a slow one delays no other."""
-    chosen = engine or list(ENGINES)
+    chosen = engine or list(EngineName)
     with _services() as services:
         every_sec = services.settings.decide_every_sec
         _work({f"decisions-{name}": _waves_of(services, name) for name in chosen}, services, every_sec, once)
