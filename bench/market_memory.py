@@ -64,8 +64,14 @@ def _walk(symbol: str, days: int, chance: random.Random) -> Iterator[tuple[str, 
     for t in range(END - days * DAY_MS, END, MINUTE_MS):
         before, trades = price, chance.randint(0, 4)
         price *= 1 + chance.gauss(0, 0.001) * (trades > 0)
-        texts = [f"{value:.5g}" for value in (before, max(before, price), min(before, price), price)]
+        texts = [_as_the_venue(value) for value in (before, max(before, price), min(before, price), price)]
         yield (symbol, t, texts[0], texts[1], texts[2], texts[3], f"{chance.random() * 100 * trades:.2f}", trades)
+
+
+def _as_the_venue(price: float) -> str:
+    """Five significant figures, and always a point."""
+    text = f"{price:.5g}"
+    return text if "." in text else f"{text}.0"
 
 
 def _linked(connection: Connection, symbol: str, days: int) -> None:

@@ -142,10 +142,15 @@ def _extremes(choose: Callable[..., str], texts: Sequence[str], size: int) -> li
 
     They do where their points stand at one place.
     """
-    points = set(map(str.find, texts, repeat(".")))
-    if len(points) <= 1 and -1 not in points:
+    if _line_up(texts):
         return list(map(choose, *(texts[place::size] for place in range(size))))
-    return [choose(texts[place : place + size], key=Decimal) for place in range(0, len(texts), size)]
+    bars_of_one = (texts[place : place + size] for place in range(0, len(texts), size))
+    return [choose(of_one) if _line_up(of_one) else choose(of_one, key=Decimal) for of_one in bars_of_one]
+
+
+def _line_up(texts: Sequence[str]) -> bool:
+    points = set(map(str.find, texts, repeat(".")))
+    return len(points) <= 1 and -1 not in points
 
 
 def _sums(texts: Sequence[str], size: int) -> list[str]:
