@@ -188,15 +188,15 @@ def assemble(run: Run, found: Found, facts: Facts, memo: Memo | None = None) -> 
 
     A memo lets packets that read the same rows share them; it changes no byte.
     """
-    texts, plan = Texts(), run.asset.plan
+    texts, plan, memo = Texts(), run.asset.plan, memo or Memo()
     name = texts.refer("clone.name", run.clone.name)
-    reads = _shown(found, texts, memo or Memo())
+    reads = _shown(found, texts, memo)
     words = custom(run.asset.prompt)
     return Packet(
         schema=SCHEMA,
         identity=_identity(run, facts, name),
         artifact_prefix=prefix_of(run.claim),
-        universe=tuple(_member(choice, facts) for choice in sorted(run.choices, key=lambda one: one.asset.symbol)),
+        universe=_universe(run.choices, facts, memo),
         asset=_asset(run.asset.symbol, facts),
         plan=PlanFacts(plan.digest, len(plan.entries), plan.max_points, plan.dropped),
         own=tuple(read for read in reads if _list_of(read, run.asset.symbol) == OWN),
@@ -257,6 +257,15 @@ def _identity(run: Run, facts: Facts, name: str | None) -> Identity:
         as_of=facts.as_of,
         engine=claim.engine,
     )
+
+
+def _universe(choices: tuple[Choice, ...], facts: Facts, memo: Memo) -> tuple[Member, ...]:
+    """The same for every asset of a branch."""
+    if id(choices) not in memo.once:
+        by_name = sorted(choices, key=lambda choice: choice.asset.symbol)
+        memo.once[id(choices)] = (choices, tuple(_member(choice, facts) for choice in by_name))
+    universe: tuple[Member, ...] = memo.once[id(choices)][1]
+    return universe
 
 
 def _member(choice: Choice, facts: Facts) -> Member:

@@ -7,6 +7,7 @@ column's largest value: what a reader can use, at a third of the tokens. Prices 
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -78,6 +79,8 @@ class Memo:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[object, ...], tuple[object, Section]] = {}
+        self.once: dict[int, tuple[object, Any]] = {}
+        """What else packets of one branch share, by the identity of what it is made from."""
 
     def shown(self, section: retrieval.Section, texts: Texts) -> Section:
         """A read as the packet shows it, made once for the same rows."""
@@ -125,7 +128,10 @@ def _rows(section: retrieval.Section, texts: Texts) -> tuple[tuple[Cell, ...], .
     newest = section.newest_t or 0
     ago = [(newest - t) // MINUTE_MS for t in times]
     names = section.columns[1:]
-    made = [_cells(section, name, column, texts) for name, column in zip(names, columns, strict=True)]
+    if all(set(map(type, column)) <= {float, NoneType} for column in columns):
+        made: Iterable[Iterable[Cell]] = rounded(columns)
+    else:
+        made = [_cells(section, name, column, texts) for name, column in zip(names, columns, strict=True)]
     return tuple(zip(ago, *made, strict=True))
 
 
@@ -138,25 +144,32 @@ def _cells(section: retrieval.Section, name: str, column: Sequence[Any], texts: 
         return [lists[cell] for cell in column]
     if name in NUMBER_LISTS:
         return [tuple(_listed(cell)) for cell in column]
-    return rounded(column) if float in set(map(type, column)) else column
+    return rounded([column])[0] if float in set(map(type, column)) else column
 
 
-def rounded(column: Sequence[Any]) -> Sequence[Cell]:
-    """Floats to seven significant digits of the largest of them; what is not finite is unknown.
+def rounded(columns: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Columns of floats to seven significant digits of the largest of each; what is not finite is unknown.
 
     Scaled and rounded to the nearest even integer, so that every machine gives the same digits.
     """
     import numpy
 
-    values = numpy.array(column, dtype=float)
+    values = numpy.array(columns, dtype=float)
     known = numpy.isfinite(values)
-    top = float(numpy.abs(values[known]).max(initial=0.0))
-    exponent = int(f"{top:e}".partition("e")[2])
-    scale = 10.0 ** min(max(SIGNIFICANT_DIGITS - 1 - exponent, 0), MOST_DECIMALS)
-    short: list[Any] = (numpy.rint(values * scale) / scale + 0.0).tolist()  # and no negative zero
+    tops = numpy.abs(numpy.where(known, values, 0.0)).max(axis=1).tolist()
+    scales = numpy.array([[10.0 ** _decimals(top)] for top in tops])
+    short: list[list[Any]] = (numpy.rint(values * scales) / scales + 0.0).tolist()  # and no negative zero
     if known.all():
         return short
-    return [value if is_known else None for value, is_known in zip(short, known.tolist(), strict=True)]
+    return [
+        [cell if is_known else None for cell, is_known in zip(column, finite, strict=True)]
+        for column, finite in zip(short, known.tolist(), strict=True)
+    ]
+
+
+def _decimals(top: float) -> int:
+    exponent = int(f"{top:e}".partition("e")[2])
+    return min(max(SIGNIFICANT_DIGITS - 1 - exponent, 0), MOST_DECIMALS)
 
 
 def _listed(cell: Any) -> list[Any]:

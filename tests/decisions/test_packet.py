@@ -178,4 +178,4 @@ def test_floats_are_shortened_by_the_largest_of_their_column(
 ) -> None:
     from clash_pipeline.decisions.sections import rounded
 
-    assert rounded(column) == short
+    assert rounded([column]) == [short]
