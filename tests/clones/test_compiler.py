@@ -12,14 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clash_pipeline import canonical
-from clash_pipeline.clones import compiler
+from clash_pipeline.clones import budgets, compiler, reading, validation
 from clash_pipeline.clones.compiler import BranchAsset, compile_graph
+from clash_pipeline.clones.entitlements import CAPACITIES
 from clash_pipeline.clones.graph import Graph, simple_graph
+from clash_pipeline.clones.reading import parse
+from clash_pipeline.market.hyperliquid import answers, registry
 from clash_pipeline.market.listing import Listed
 from clash_pipeline.market.read_plan import Depth, ReadEntry
+from clash_pipeline.replay import listing as market_listing
 from tests.clones.conftest import listed
+from tests.fakes.graphs import REGISTRY as SMALL
+from tests.fakes.graphs import graphs, whole
 
 EXAMPLE: dict[str, Any] = json.loads((Path(__file__).parent / "example_graph.json").read_text())
+EXAMPLES = Path(__file__).resolve().parents[2] / "doc" / "examples"
 REGISTRY = {symbol: listed(symbol) for symbol in ("BTC", "ETH", "SOL")}
 
 
@@ -194,3 +201,170 @@ def test_two_streams_that_read_the_same_are_read_once_and_widest() -> None:
 def test_what_was_compiled_is_read_back() -> None:
     made = compiled(EXAMPLE)
     assert compiler.decode(canonical.encode(made)) == made
+
+
+# the universe, budgets and what is left out
+
+
+def test_the_universe_has_display_metadata_and_support_flags() -> None:
+    made = compile_graph(parse(whole([{}], ["BTC", "PURR/USDC"])), SMALL)
+    bitcoin, purr = made.universe
+    assert (bitcoin.symbol, bitcoin.name, bitcoin.kind, bitcoin.selection) == ("BTC", "Bitcoin", "perp", "explicit")
+    assert (bitcoin.can_trade, "funding" in bitcoin.channels) == (True, True)
+    assert (purr.name, purr.kind, purr.category, "funding" in purr.channels) == ("PURR/USDC", "spot", "meme", False)
+
+
+def test_an_asset_delisted_since_can_no_longer_be_traded_or_read() -> None:
+    made = compile_graph(parse(whole([{}], ["BTC"])), {"BTC": listed("BTC", delisted=True)})
+    assert [asset.can_trade for asset in made.universe] == [False]
+    plan = asset(made, "BTC").plan
+    assert {item.reason for item in plan.dropped} == {"context_delisted"}
+    assert {entry.source for entry in plan.entries} == {"polymarket", "defillama"}
+
+
+@pytest.mark.parametrize(
+    ("block", "symbol", "reason"),
+    [
+        ({"source": "hyperliquid", "channel": "funding"}, "PURR/USDC", "channel_unsupported"),
+        ({"source": "hyperliquid", "channel": "rsi", "contextSymbol": "OLD"}, "BTC", "context_delisted"),
+        ({"source": "hyperliquid", "channel": "rsi", "contextSymbol": "NEW"}, "BTC", "context_unknown"),
+        ({"source": "hyperliquid", "channel": "rsi", "inclusion": "off"}, "BTC", "switched_off"),
+        ({"source": "polymarket", "channel": "immediate"}, "BTC", "source_disabled"),
+        ({"source": "polymarket", "channel": "later", "retrievalDepth": "fast"}, "BTC", "source_disabled"),
+    ],
+)
+def test_a_block_that_reads_nothing_says_why(block: dict[str, Any], symbol: str, reason: str) -> None:
+    config = {"sourcePolicy": {"polymarket": {"enabled": False}}, "blocks": [{"id": "b", **block}]}
+    plan = asset(compile_graph(parse(whole([config], [symbol])), SMALL), symbol).plan
+    assert [item.reason for item in plan.dropped if item.block == "b"] == [reason]
+    assert not [entry for entry in plan.entries if entry.block == "b"]
+
+
+def test_a_profile_without_the_channel_drops_its_block() -> None:
+    config = {"profile": "fast", "blocks": [{"id": "b", "source": "polymarket", "channel": "later"}]}
+    plan = asset(compile_graph(parse(whole([config], ["BTC"])), SMALL), "BTC").plan
+    assert [item.reason for item in plan.dropped] == ["not_in_profile"]
+
+
+def test_chains_are_read_by_the_name_that_memory_has() -> None:
+    written = {"id": "b", "source": "defillama", "channel": "capital_base", "scope": "chain", "subject": "optimism"}
+    made = compile_graph(parse(whole([{"blocks": [written]}], ["BTC"])), SMALL)
+    assert ("chain", "OP Mainnet") in made.subjects
+
+
+def test_what_strategies_name_can_be_asked_for() -> None:
+    made = compiled(EXAMPLE)
+    assert made.markets == ("btc-updown-5m-1773307200",)
+    assert made.subjects == (("chain", "Solana"), ("global", "defi"))
+
+
+def test_budgets_follow_from_the_plan_and_the_text() -> None:
+    made = compile_graph(parse(whole([{"profile": "fast"}], ["BTC", "SOL"])), SMALL)
+    (branch,) = made.branches
+    for item in branch.assets:
+        assert item.budget is not None
+        assert item.budget.points == sum(entry.points for entry in item.plan.entries)
+        rows = sum(entry.points * budgets.ROW_TOKENS[entry.channel] for entry in item.plan.entries)
+        assert item.budget.tokens == rows + budgets.ENTRY_TOKENS * len(item.plan.entries) + budgets.tokens("Trade.")
+    assert branch.budget == budgets.of_branch(branch.assets)
+    assert branch.budget is not None
+    assert branch.budget.points == 2 * 308  # five channels of 60, funding 4, odds 1, three macro rows
+
+
+def test_a_skipped_asset_costs_nothing() -> None:
+    content = whole([{}], ["BTC", "SOL"])
+    content["nodes"][-1]["config"] |= {
+        "coverageMode": "asset_specific_only",
+        "assetOverrides": {"BTC": {"customBehaviorPrompt": "mine"}, "SOL": {"enabled": False}},
+    }
+    (branch,) = compile_graph(parse(content), SMALL).branches
+    assert [(item.symbol, item.skipped) for item in branch.assets] == [("BTC", None), ("SOL", "asset_disabled")]
+    assert branch.budget == branch.assets[0].budget
+
+
+@given(graphs(), st.randoms(use_true_random=False))
+def test_any_graph_compiles_to_the_same_bytes_in_any_order(content: dict[str, Any], source: Any) -> None:
+    made = compile_graph(parse(content), SMALL)
+    shuffled_registry = dict(source.sample(sorted(SMALL.items()), len(SMALL)))
+    other = compile_graph(parse(shuffle(copy.deepcopy(content), source)), shuffled_registry)
+    assert canonical.encode(other) == canonical.encode(made)
+    assert compiler.decode(canonical.encode(made)) == made
+
+
+def test_control_an_order_that_shows_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without sorting, two orders of the same nodes give two hashes."""
+    config = {"profileDefinitions": {"balanced": {"hyperliquid.rsi": {"points": 9}}}}
+    content = whole([{"profile": "fast"}, config], ["BTC"])
+    turned = content | {"nodes": list(reversed(content["nodes"]))}
+    assert compile_graph(parse(content), SMALL) == compile_graph(parse(turned), SMALL)
+    monkeypatch.setattr(compiler, "_widest", lambda entries: tuple(entries))
+    assert compile_graph(parse(content), SMALL) != compile_graph(parse(turned), SMALL)
+
+
+# versions that were compiled earlier
+
+FORMAT_1 = (
+    '{"branches":[{"assets":[{"plan":{"dropped":[],"entries":[{"channel":"rsi","context_symbol":"BTC",'
+    '"granularity_sec":60,"inclusion":"auto","lookback_sec":3600,"points":60,"source":"hyperliquid","symbol":"BTC"}],'
+    '"symbol":"BTC"},"prompt":"","selection":"explicit","skipped":null,"symbol":"BTC"}],"cadence_sec":300,'
+    '"id":"prompt-1","max_candidates":10,"max_data_age_sec":300,"min_volume_24h_usd":0}],"format":1}'
+)
+
+
+def test_a_version_of_the_first_format_decodes_and_keeps_its_hash() -> None:
+    made = compiler.decode(FORMAT_1)
+    assert made.symbols == ("BTC",)
+    assert (made.universe, made.branches[0].budget) == ((), None)
+    assert made.digest == canonical.sha256(FORMAT_1.encode())
+
+
+def test_a_version_of_a_newer_format_is_refused() -> None:
+    with pytest.raises(ValueError, match="format 3 is newer than 2"):
+        compiler.decode('{"branches":[],"format":3}')
+
+
+@pytest.mark.parametrize("name", ["majors-trend", "layer1-mean-reversion", "btc-led-alts"])
+def test_the_examples_are_valid_on_the_synthetic_market(name: str) -> None:
+    graph = reading.read((EXAMPLES / name / "graph.json").read_bytes())
+    market = synthetic()
+    assert validation.problems(graph, market, CAPACITIES["starter"]) == []
+    made = compile_graph(graph, market)
+    assert not [item for branch in made.branches for each in branch.assets for item in each.plan.dropped]
+
+
+@pytest.mark.recordings
+@pytest.mark.parametrize("name", ["majors-trend", "layer1-mean-reversion", "btc-led-alts"])
+def test_the_examples_are_valid_on_the_recorded_registries(name: str, recordings: Path) -> None:
+    folder = recordings / "hyperliquid"
+    perps = answers.decode_meta((folder / "meta.json").read_bytes())
+    spots = answers.decode_spot_meta((folder / "spot_meta.json").read_bytes())
+    graph = reading.read((EXAMPLES / name / "graph.json").read_bytes())
+    assert validation.problems(graph, of_registry(perps, spots), CAPACITIES["starter"]) == []
+
+
+def test_the_cross_asset_example_reads_what_it_does_not_trade() -> None:
+    graph = reading.read((EXAMPLES / "btc-led-alts" / "graph.json").read_bytes())
+    made = compile_graph(graph, synthetic())
+    assert made.symbols == ("AVAX", "SOL")
+    for symbol in made.symbols:
+        foreign = {
+            (e.channel, e.context_symbol) for e in asset(made, symbol).plan.entries if e.context_symbol != symbol
+        }
+        assert foreign == {("ohlcv", "BTC"), ("macd", "BTC"), ("immediate", "BTC")}
+    assert made.subjects == (("chain", "Avalanche"), ("chain", "Solana"))
+
+
+def synthetic() -> dict[str, Listed]:
+    """The registry of the demo's market."""
+    meta = answers.decode_meta(json.dumps(market_listing.meta(market_listing.PERPS)).encode())
+    return of_registry(meta, answers.decode_spot_meta(json.dumps(market_listing.spot_meta()).encode()))
+
+
+def of_registry(perps: answers.PerpMeta, spots: answers.SpotMeta) -> dict[str, Listed]:
+    return {
+        found.symbol: Listed(
+            found.symbol, found.kind, found.sz_decimals, found.max_leverage, (), found.is_delisted,
+            frozenset(found.channels), found.category, found.subcategory, found.display_name,
+        )
+        for found in registry.from_wire(perps, spots)
+    }  # fmt: skip
