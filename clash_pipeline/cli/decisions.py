@@ -89,6 +89,31 @@ def show(run_id: RunId, json: AsJson = False) -> None:
     print_json(view) if json else decision_views.show_run(view)
 
 
+@app.command("packet")
+@one_line_errors
+def show_packet(
+    run_id: RunId,
+    told: Annotated[bool, typer.Option("--prompt", help="The prompt as it is sent, word for word.")] = False,
+    json: AsJson = False,
+) -> None:
+    """What a run was given: what it read and how old that was, what was missing, what was thinned, what it costs."""
+    from clash_pipeline.cli import packet_views
+    from clash_pipeline.decisions import views
+    from clash_pipeline.decisions.views import RunUnknown
+
+    with _services() as built:
+        try:
+            packet, prompt = views.packet_of(built.clash, built.store, run_id)
+        except RunUnknown as error:
+            fail(str(error))
+    if json:
+        print_json(prompt if told else packet)
+    elif told:
+        typer.echo(f"{prompt.system}\n{prompt.user}", nl=False)
+    else:
+        packet_views.show_packet(packet)
+
+
 @app.command()
 @one_line_errors
 def replay(run_id: RunId, json: AsJson = False) -> None:

@@ -5,6 +5,10 @@ from typing import Any
 
 from clash_pipeline.archive.stores import ArtifactStore, StoreError
 from clash_pipeline.decisions import artifacts, runs
+from clash_pipeline.decisions import packet as packets
+from clash_pipeline.decisions import prompt as prompts
+from clash_pipeline.decisions.packet import Packet
+from clash_pipeline.decisions.prompt import Prompt
 from clash_pipeline.decisions.runs import ArtifactRef
 from clash_pipeline.prop import intake
 from clash_pipeline.storage.sqlite import Connection, Database
@@ -36,6 +40,24 @@ def run_view(clash: Database, store: ArtifactStore, run_id: int) -> dict[str, An
         "apply_input": _content(store, stored.get("apply_input")),
         "actions": results,
     }
+
+
+def packet_of(clash: Database, store: ArtifactStore, run_id: int) -> tuple[Packet, Prompt]:
+    """The packet of a run and the prompt that was made of it.
+
+    Raises:
+        RunUnknown: no such run, or it never had a packet; says which state it is in.
+        StoreError: the store does not have it, or it is damaged.
+    """
+    with clash.read() as connection:
+        row = connection.execute("SELECT state, reason FROM decision_runs WHERE id = ?", (run_id,)).fetchone()
+        stored = runs.artifacts_of(connection, run_id)
+    if row is None:
+        raise RunUnknown(f"there is no decision run {run_id}")
+    if "packet" not in stored:
+        raise RunUnknown(f"decision run {run_id} has no packet: {row['state']}, {row['reason']}")
+    packet = packets.decode(artifacts.get(store, stored["packet"]))
+    return packet, prompts.assemble(packet, stored["packet"].sha256)
 
 
 def latest_runs(connection: Connection, *, clone_id: int | None = None, limit: int = 50) -> list[dict[str, Any]]:

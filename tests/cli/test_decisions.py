@@ -32,6 +32,30 @@ def test_run_once_with_force_goes_all_the_way(run: Run, clone: int) -> None:
     assert "open_long" in run("decisions", "list", "--clone-id", "1").stdout
 
 
+def test_a_packet_is_shown_with_ages_gaps_and_cost(run: Run, clone: int) -> None:
+    run("decisions", "run-once", "--clone-id", "1", "--force")
+    text = run("decisions", "packet", "1").stdout
+    assert "price 100 (candle, 20 s old), mark 100 (venue, 0 s old)" in text
+    assert "missing" in text
+    assert "tokens of 24000" in text
+    assert "clone.name  Ada" in text
+    packet = json.loads(run("decisions", "packet", "1", "--json").stdout)
+    assert (packet["schema"], packet["untrusted"][0]["text"]) == ("decision_v1", "Ada")
+    told = run("decisions", "packet", "1", "--prompt").stdout
+    assert told.endswith("task: decide about BTC and answer with one JSON object\n")
+    stored = json.loads(run("decisions", "packet", "1", "--prompt", "--json").stdout)
+    assert told == stored["system"] + "\n" + stored["user"]
+
+
+def test_a_run_without_a_packet_says_why(run: Run, clone: int, world: World) -> None:
+    run("clones", "create", "Eve", "--engine", "hold", "--symbols", "ETH")
+    run("decisions", "run-once", "--clone-id", "2", "--force")
+    done = run("decisions", "packet", "1")
+    assert done.exit_code == 2
+    assert "decision run 1 has no packet: skipped, no_fresh_data" in done.stderr
+    assert "there is no decision run 9" in run("decisions", "packet", "9").stderr
+
+
 def test_nothing_is_due_is_no_error(run: Run, clone: int) -> None:
     done = run("decisions", "run-once")
     assert (done.exit_code, done.stdout) == (0, "nothing is due\n")
