@@ -15,6 +15,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Actor = Annotated[str, typer.Option("--as", help="Who acts; kept with the act.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with the act.")]
 OPERATOR = "operator"
+SAID = 5
+"""Problems of a graph named in one line; `clash pipeline validate` has them all."""
 
 
 @contextmanager
@@ -28,7 +30,9 @@ def clone_services() -> "Iterator[Services]":
     try:
         yield built
     except GraphInvalid as error:
-        fail("; ".join(f"{item.pointer or '/'} {item.code}: {item.message}" for item in error.problems))
+        said = [f"{item.pointer or '/'} {item.code}: {item.message}" for item in error.problems]
+        more = [f"and {len(said) - SAID} more"] if len(said) > SAID else []
+        fail("; ".join([*said[:SAID], *more]))
     except CloneError as error:
         fail(str(error))
     finally:

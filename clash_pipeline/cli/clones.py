@@ -1,6 +1,5 @@
 """`clash clones …`: create clones, edit and publish their graphs, choose who decides, let them trade, grant."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -9,6 +8,7 @@ from clash_pipeline.cli import clone_grants
 from clash_pipeline.cli.clone_services import AsJson, clone_services
 from clash_pipeline.cli.ids import CloneId
 from clash_pipeline.cli.output import fail, one_line_errors, print_json, table
+from clash_pipeline.cli.pipeline_files import graph_of
 
 if TYPE_CHECKING:
     from clash_pipeline.services import Services
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 GRAPH = "Its graph"
 TOGGLES = "Who decides"
 GRANTS = "What it may use"
-GRAPH_BYTES = 2_000_000
 
 app = typer.Typer(help="Clones: who trades, by which graph.", no_args_is_help=True)
 EngineName = Literal["hold", "rules", "model"]
 EngineOption = Annotated[EngineName | None, typer.Option(help="Who decides; the setting CLASH_ENGINE without it.")]
-GraphFile = Annotated[Path | None, typer.Argument(help="Graph file (JSON, version 1).")]
+GraphFile = Annotated[str | None, typer.Argument(help="Graph file (JSON, version 1); - reads standard input.")]
 
 
 @app.command()
@@ -29,7 +28,7 @@ GraphFile = Annotated[Path | None, typer.Argument(help="Graph file (JSON, versio
 def create(
     name: Annotated[str, typer.Argument(help="Private name of the clone.")],
     engine: EngineOption = None,
-    graph: Annotated[Path | None, typer.Option(help="Graph file (JSON, version 1).")] = None,
+    graph: Annotated[str | None, typer.Option(help="Graph file (JSON, version 1); - reads standard input.")] = None,
     symbols: Annotated[str, typer.Option(help="Comma-separated assets of a simple graph.")] = "BTC",
     cadence: Annotated[int | None, typer.Option(help="Seconds between decisions of a simple graph.")] = None,
     owner: Annotated[str, typer.Option(help="Whose clone it is.")] = "operator",
@@ -46,7 +45,7 @@ def create(
             made_id = clones.create(built.clash, name, engine=chosen, owner=owner, now_ms=built.clock.now_ms())
             print_json({"clone_id": made_id}) if json else typer.echo(f"clone {made_id} ({name}) has no graph yet")
             return
-        content = _graph_file(graph) if graph else _simple(symbols, cadence or built.settings.default_cadence_sec)
+        content = graph_of(graph).wire() if graph else _simple(symbols, cadence or built.settings.default_cadence_sec)
         made = clone_desk.create(built, name, content, engine=chosen, owner=owner)
     if json:
         print_json(made)
@@ -134,7 +133,7 @@ def draft(clone_id: CloneId, graph: GraphFile = None) -> None:
 
     with clone_services() as built:
         if graph is not None:
-            clone_desk.save_draft(built, clone_id, _graph_file(graph))
+            clone_desk.save_draft(built, clone_id, graph_of(graph).wire())
         with built.clash.read() as connection:
             clones.get(connection, clone_id)
             found = drafts.of(connection, clone_id)
@@ -154,7 +153,7 @@ def publish(clone_id: CloneId, graph: GraphFile = None) -> None:
 
     with clone_services() as built:
         if graph is not None:
-            clone_desk.save_draft(built, clone_id, _graph_file(graph))
+            clone_desk.save_draft(built, clone_id, graph_of(graph).wire())
         version = clone_desk.publish(built, clone_id)
     typer.echo(
         f"clone {clone_id}: version {version.number} ({version.compiled_hash[:12]}) trades "
@@ -286,21 +285,6 @@ def _simple(symbols: str, cadence_sec: int) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         fail(f"{'/'.join(map(str, first['loc']))}: {first['msg']}")
-
-
-def _graph_file(path: Path) -> Any:
-    import json
-
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        fail(f"{path}: {error.strerror}")
-    if len(content) > GRAPH_BYTES:
-        fail(f"{path} has {len(content)} bytes, a graph at most {GRAPH_BYTES}")
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        fail(f"{path} is not JSON: {error}")
 
 
 def _trading(is_trading: bool) -> str:
