@@ -64,6 +64,8 @@ def depths_of(depths: tuple[Depth, ...], said: Sequence[ChannelDepth | Block]) -
 
     What nobody names is the profile's first segment's. Points are at most, and by themselves, what the window holds.
     """
+    if not said:
+        return depths
     lookback, granularity, points = (_last_named(said, name) for name in ("lookback_sec", "granularity_sec", "points"))
     if lookback is None and granularity is None and points is None:
         return depths
@@ -87,4 +89,8 @@ def _inclusion(config: DataStreamConfig, source: str, said: Sequence[ChannelDept
 
 
 def _last_named(said: Sequence[ChannelDepth | Block], name: str) -> Any:
-    return next((value for place in reversed(said) if (value := getattr(place, name)) is not None), None)
+    for place in reversed(said):
+        value = getattr(place, name)
+        if value is not None:
+            return value
+    return None
