@@ -44,6 +44,9 @@ def latest(
     if as_json:
         print_json(found)
         return
+    if not graph.streams:
+        typer.echo("the graph has no data_stream yet")
+        return
     columns = ("node", "block", "trades", "reads", "depth", "rows>", "age>", "newest", "problem")
     table(f"{len(found.reads)} reads", columns, [_row(read) for read in found.reads])
     if found.dropped:

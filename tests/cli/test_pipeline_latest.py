@@ -91,6 +91,12 @@ def test_as_it_was_known_then_and_from_standard_input(file: Path) -> None:
 
 
 @pytest.mark.usefixtures("listed")
+def test_an_empty_canvas_is_said_to_be_one() -> None:
+    result = clash("-", stdin='{"version": 1, "nodes": []}')
+    assert (result.exit_code, result.stdout) == (0, "the graph has no data_stream yet\n")
+
+
+@pytest.mark.usefixtures("listed")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
