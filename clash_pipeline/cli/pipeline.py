@@ -65,7 +65,7 @@ def validate(
 @app.command("compile")
 @one_line_errors
 def compile_file(file: File, registry: Registry = None, json: AsJson = False) -> None:
-    """What a graph compiles to: universe, read plans, budgets and hash. Tiers do not count here; exits as validate."""
+    """What a graph compiles to: universe, read plans, budgets and hash, within Pro; exits as validate does."""
     problems, compiled = _checked(file, registry, "pro", candidate_cap=25)
     if compiled is None:
         _show_problems(file, problems)

@@ -18,11 +18,23 @@ def published() -> dict[str, Any]:
     """
     made = Graph.model_json_schema(by_alias=True, mode="validation", schema_generator=_Published)
     made["title"] = "Clash of Clones pipeline graph, version 1"
-    return {"$schema": DIALECT, "$id": IDENTITY, **made}
+    return {"$schema": DIALECT, "$id": IDENTITY, **_on_one_line(made)}
+
+
+def _on_one_line(made: Any) -> Any:
+    """Descriptions without the line breaks of the source."""
+    if isinstance(made, list):
+        return [_on_one_line(inner) for inner in made]
+    if not isinstance(made, dict):
+        return made
+    joined = {name: _on_one_line(inner) for name, inner in made.items()}
+    if isinstance(joined.get("description"), str):
+        joined["description"] = " ".join(joined["description"].split())
+    return joined
 
 
 class _Published(GenerateJsonSchema):
-    """Leaves out what only a writer of models needs: defaults of null, and titles that repeat a field's name."""
+    """Leaves out defaults of null: a field that may be left out says so by not being required."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         made = super().default_schema(schema)
