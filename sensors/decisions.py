@@ -1,7 +1,7 @@
 """Due decisions, and decisions that were not delivered, as run requests. What is due is asked from the rows.
 
-The key of a request names what is due and rises with every minute it stays due, so that a lost or failed run is asked
-for again; doubled requests do no harm, because a claim is a unique row (09 §4.9).
+The key of a request names what is due; it changes with every minute that stays due and with every attempt that was cut
+off, so that a lost or failed run is asked for again. Doubled requests do no harm: a claim is a unique row (09 §4.9).
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def request_waves(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.
 
 def wave_requests(found: Iterable[Waiting], shards: int, now_ms: int) -> list[dg.RunRequest]:
     """One wave for each engine and shard; slow engines never hold up the others."""
-    return [_wave(due.engine, due.shard, shards, due.tick, now_ms) for due in found]
+    return [_wave(due, shards, now_ms) for due in found]
 
 
 def request_fills(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.SkipReason:
@@ -67,11 +67,11 @@ def undelivered_fills(every_sec: int) -> dg.SensorDefinition:
     )(request_fills)
 
 
-def _wave(engine: str, shard: int, shards: int, tick: int, now_ms: int) -> dg.RunRequest:
-    attempt = max(now_ms - tick, 0) // MINUTE_MS
-    config = {"engine": engine, "shard": shard, "shards": shards}
+def _wave(due: Waiting, shards: int, now_ms: int) -> dg.RunRequest:
+    minute = max(now_ms - due.tick, 0) // MINUTE_MS
+    config = {"engine": due.engine, "shard": due.shard, "shards": shards}
     return dg.RunRequest(
-        run_key=f"wave/{engine}/{shard}-of-{shards}@{tick}#{attempt}",
+        run_key=f"wave/{due.engine}/{due.shard}-of-{shards}@{due.tick}#{minute}.{due.attempts}",
         run_config={"ops": {"prepare_shard": {"config": config}}},
-        tags={"clash/engine": engine, "clash/one_at_a_time": f"wave-{engine}-{shard}"},
+        tags={"clash/engine": due.engine, "clash/one_at_a_time": f"wave-{due.engine}-{due.shard}"},
     )

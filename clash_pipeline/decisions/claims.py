@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from clash_pipeline.clock import HOUR_MS, SECOND_MS
+from clash_pipeline.decisions.grid import Waiting
 from clash_pipeline.decisions.runs import MAX_ATTEMPTS, Claim, Due, Ended, claim_of
 from clash_pipeline.storage.sqlite import Connection
 
@@ -139,6 +140,21 @@ def left_behind(
         },
     )  # fmt: skip
     return [Due._make(row) for row in rows]
+
+
+def left_waiting(connection: Connection, *, now_ms: int, shards: int) -> list[Waiting]:
+    """What was left behind, counted by engine and shard."""
+    rows = connection.execute(
+        """
+        SELECT engine, account_id % :shards AS shard, max(tick) AS tick, count(*) AS runs, sum(attempts) AS attempts
+        FROM decision_runs
+        WHERE state IN ('queued', 'running') AND response_hash IS NULL AND attempts < :limit
+          AND NOT claimed_until BETWEEN :now AND :furthest
+        GROUP BY engine, shard
+        """,
+        {"now": now_ms, "furthest": now_ms + FURTHEST_MS, "shards": shards, "limit": MAX_ATTEMPTS},
+    )
+    return [Waiting(*row) for row in rows]
 
 
 def undelivered(

@@ -12,12 +12,19 @@ from clash_pipeline.storage.sqlite import Connection
 
 
 class Waiting(NamedTuple):
-    """How many runs of one engine and shard are due, and the newest tick among them."""
+    """How many runs of one engine and shard wait, the newest tick among them, and how often they were tried before."""
 
     engine: str
     shard: int
     tick: int
     runs: int
+    attempts: int = 0
+
+    def plus(self, other: "Waiting") -> "Waiting":
+        """Both together."""
+        return Waiting(
+            self.engine, self.shard, max(self.tick, other.tick), self.runs + other.runs, self.attempts + other.attempts
+        )
 
 
 def cadence_of(cadence_sec: int, account_kind: str, min_cadence_sec: int) -> int:
@@ -90,7 +97,7 @@ def waiting(connection: Connection, *, now_ms: int, shards: int = 1) -> list[Wai
         """,
         {"now": now_ms, "shards": shards},
     )
-    return [Waiting._make(row) for row in rows]
+    return [Waiting(*row) for row in rows]
 
 
 def forced(connection: Connection, *, now_ms: int, clone_id: int | None, account_id: int | None) -> list[Due]:

@@ -102,10 +102,9 @@ def waiting(services: Services, *, shards: int = 1) -> list[Waiting]:
     now_ms = services.clock.now_ms()
     with services.clash.read() as connection:
         found = {(each.engine, each.shard): each for each in grid.waiting(connection, now_ms=now_ms, shards=shards)}
-        for item in claims.left_behind(connection, now_ms=now_ms):
-            wave = (item.engine, item.account_id % shards)
-            each = found.get(wave, Waiting(*wave, item.tick, 0))
-            found[wave] = each._replace(tick=max(each.tick, item.tick), runs=each.runs + 1)
+        for left in claims.left_waiting(connection, now_ms=now_ms, shards=shards):
+            fresh = found.get((left.engine, left.shard))
+            found[left.engine, left.shard] = left.plus(fresh) if fresh else left
     return [found[wave] for wave in sorted(found)]
 
 

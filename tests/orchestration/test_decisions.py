@@ -147,9 +147,9 @@ def test_waves_are_cut_by_engine_and_shard_with_keys_that_name_what_is_due() -> 
     found = [Waiting("hold", 1, NOW, 1), Waiting("rules", 0, NOW, 2), Waiting("rules", 1, NOW - MINUTE_MS, 1)]
     requests = wave_requests(found, 2, NOW + 5_000)
     assert [request.run_key for request in requests] == [
-        f"wave/hold/1-of-2@{NOW}#0",
-        f"wave/rules/0-of-2@{NOW}#0",
-        f"wave/rules/1-of-2@{NOW - MINUTE_MS}#1",
+        f"wave/hold/1-of-2@{NOW}#0.0",
+        f"wave/rules/0-of-2@{NOW}#0.0",
+        f"wave/rules/1-of-2@{NOW - MINUTE_MS}#1.0",
     ]
 
 
@@ -158,6 +158,8 @@ def test_a_wave_that_stays_due_is_asked_for_again_under_another_key() -> None:
     found = [Waiting("rules", 0, NOW, 1)]
     keys = [wave_requests(found, 1, NOW + after)[0].run_key for after in (0, 15_000, 61_000)]
     assert keys[0] == keys[1] != keys[2]
+    cut_off = wave_requests([found[0]._replace(attempts=1)], 1, NOW)
+    assert cut_off[0].run_key not in keys
 
 
 def decided(account_id: int, symbol: str) -> Decided:
