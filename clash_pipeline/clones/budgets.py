@@ -17,16 +17,16 @@ ROW_TOKENS = {
     "rsi": 9,
     "bollinger": 18,
     "sma_ema": 14,
-    "macd": 19,
+    "macd": 22,
     "funding": 12,
     "immediate": 100,
     "later": 100,
     "market": 100,
-    "capital_base": 19,
-    "capital_flows": 27,
+    "capital_base": 22,
+    "capital_flows": 31,
     "economic_throughput": 40,
 }
-"""Tokens of one full row of a channel as the packet writes it, rounded up *(ours)*."""
+"""Tokens of one full row of a channel, at or above the longest seen on replayed markets *(ours)*."""
 
 
 def tokens(text: str) -> int:
