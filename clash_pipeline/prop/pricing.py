@@ -180,5 +180,7 @@ def size_for(notional: int, price: int, asset: Listed) -> int:
 
 def slippage_cost(reference: Price, price: int, size: int, asset: Listed) -> int:
     """What the fill lost against the reference, in 1e-8 USD, rounded up; never negative."""
-    exact = mul_div(reference.digits * size, USD, 10 ** (reference.places + asset.sz_decimals), Rounding.FLOOR)
-    return abs(asset.grid.notional(price, size) - exact)
+    notional, scale = asset.grid.notional(price, size), 10 ** (reference.places + asset.sz_decimals)
+    below = mul_div(reference.digits * size, USD, scale, Rounding.FLOOR)
+    above = mul_div(reference.digits * size, USD, scale, Rounding.CEIL)
+    return notional - below if notional > below else above - notional
