@@ -15,6 +15,7 @@ from clash_pipeline.cli import (
     ingest,
     ingestion,
     market,
+    model,
     pipeline,
     profiles,
     prop,
@@ -62,6 +63,7 @@ app.add_typer(clones.app, name="clones", rich_help_panel=TRADING)
 app.add_typer(profiles.app, name="profiles", rich_help_panel=TRADING)
 app.add_typer(pipeline.app, name="pipeline", rich_help_panel=TRADING)
 app.add_typer(decisions.app, name="decisions", rich_help_panel=TRADING)
+app.add_typer(model.app, name="model", rich_help_panel=TRADING)
 app.add_typer(prop.app, name="prop", rich_help_panel=TRADING)
 
 

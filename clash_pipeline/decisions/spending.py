@@ -108,14 +108,17 @@ class Sums:
         for scope in scopes.values():
             self._added[scope] = _plus(self._added[scope], amount)
 
+    def spent(self, limit: Limit, scope: str) -> int:
+        """What a scope has spent in the span of a limit."""
+        total: int = getattr(_plus(self._found[limit.span, scope], self._added[scope]), limit.unit)
+        return total
+
     def write(self, connection: Connection) -> None:
         """Add what was charged to the sums in the database."""
         charge(connection, [Delta(scope, self._now_ms, *amount) for scope, amount in self._added.items()])
 
     def _total(self, limit: Limit, scopes: dict[str, str], wanted: Amount) -> int:
-        scope = scopes[limit.scope]
-        total: int = getattr(_plus(_plus(self._found[limit.span, scope], self._added[scope]), wanted), limit.unit)
-        return total
+        return self.spent(limit, scopes[limit.scope]) + int(getattr(wanted, limit.unit))
 
 
 def charge(connection: Connection, deltas: Iterable[Delta]) -> None:
@@ -135,6 +138,17 @@ def correct(connection: Connection, deltas: Iterable[Delta]) -> None:
         "UPDATE model_spending SET tokens = tokens + ?, cost = cost + ? WHERE scope = ? AND span = ? AND start = ?",
         [(each.tokens, each.cost, each.scope, span, start) for each in deltas for span, start in _spans(each.at_ms)],
     )
+
+
+def standing(connection: Connection, limits: tuple[Limit, ...], now_ms: int) -> list[tuple[Limit, str, int]]:
+    """What each limit's scopes have spent in it by now, for people: the scope's key and its sum, the largest first."""
+    scopes = [row["scope"] for row in connection.execute("SELECT DISTINCT scope FROM model_spending")]
+    sums = Sums.load(connection, scopes, limits, now_ms)
+    found = []
+    for limit in limits:
+        mine = [scope for scope in scopes if scope.partition("/")[0] == limit.scope]
+        found += [(limit, scope, sums.spent(limit, scope)) for scope in mine]
+    return sorted(found, key=lambda item: (limits.index(item[0]), -item[2], item[1]))
 
 
 def forget(connection: Connection, now_ms: int) -> None:
