@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from clash_pipeline.prop import gates
+from clash_pipeline.prop import gates, limits
 from clash_pipeline.prop.case import Case, Instant
 from clash_pipeline.prop.gates import first_rejection
 from clash_pipeline.prop.pricing import Liquidity, Quote, Reference
@@ -221,9 +221,9 @@ def test_window_closed_counts_the_common_instant_and_not_when_it_was_applied() -
     assert code(late) == "window_closed"
 
 
-@pytest.mark.parametrize("gate", [gates.leverage_exceeded, gates.position_limit, gates.exposure_limit,
-    gates.open_positions_limit, gates.insufficient_margin, gates.liquidity_limit, gates.stop_invalid,
-    gates.risk_budget, gates.rate_limited])  # fmt: skip
+@pytest.mark.parametrize("gate", [limits.leverage_exceeded, limits.position_limit, limits.exposure_limit,
+    limits.open_positions_limit, limits.insufficient_margin, limits.liquidity_limit, limits.stop_invalid,
+    limits.risk_budget, limits.rate_limited])  # fmt: skip
 @pytest.mark.parametrize("action", ["reduce", "close"])
 def test_a_reduction_is_never_refused_by_a_limit(gate: gates.Gate, action: str) -> None:
     """Far above every limit at once, with a volume that nobody knows and a stop that is nonsense."""
