@@ -147,7 +147,13 @@ def work(home: str, worker: int, rounds: int, seed: int) -> None:
         spender.wall.advance(rng.randint(0, 4_000))
         rng.shuffle(held)
         done, held = held[: len(held) // 2], held[len(held) // 2 :]
-        kept = [item for item in done if rng.random() < 0.8]  # the others died with their worker
+        deadline_ms = int(settings.model_deadline_sec * 1_000)
+        in_time = [
+            item
+            for item in done
+            if item.allowance is not None and spender.wall.now_ms() < item.allowance.expires_at + deadline_ms
+        ]  # a call is over a deadline after its last start; who books it later still was stopped, and has its own test
+        kept = [item for item in in_time if rng.random() < 0.8]  # the others died with their worker
         asked = [answered(item, rng.randint(1, 900), rng.randint(0, 2_000)) for item in kept]
         budgets.settle(spender, asked)  # type: ignore[arg-type]
     spender.clash.close()
