@@ -10,7 +10,7 @@ from clash_pipeline.decisions import prompt as prompts
 from clash_pipeline.decisions.packet import Packet
 from clash_pipeline.decisions.prompt import Prompt
 from clash_pipeline.decisions.runs import ArtifactRef
-from clash_pipeline.prop import intake
+from clash_pipeline.prop import answers
 from clash_pipeline.storage.sqlite import Connection, Database
 
 
@@ -29,7 +29,7 @@ def run_view(clash: Database, store: ArtifactStore, run_id: int) -> dict[str, An
         if row is None:
             raise RunUnknown(f"there is no decision run {run_id}")
         stored = runs.artifacts_of(connection, run_id)
-        results = intake.results_of(connection, row["account_id"], run_id)
+        results = answers.results_of(connection, row["account_id"], run_id)
     return {
         "run": dict(row),
         "artifacts": {kind: {"key": item.key, "sha256": item.sha256} for kind, item in stored.items()},

@@ -11,19 +11,18 @@ import msgspec
 from clash_pipeline import canonical
 from clash_pipeline.clock import HOUR_MS
 from clash_pipeline.faults import fault, point
-from clash_pipeline.prop import accounts, funding
+from clash_pipeline.prop import accounts, answers, funding
 from clash_pipeline.prop.accounts import Account, AccountMoved
 from clash_pipeline.prop.book import Book
 from clash_pipeline.prop.case import Case, Instant, Rejection
-from clash_pipeline.prop.desk import Desk, Filled, Order
+from clash_pipeline.prop.desk import Desk, Order
 from clash_pipeline.prop.gates import first_rejection
 from clash_pipeline.prop.orders import Leg
 from clash_pipeline.prop.positions import Position
-from clash_pipeline.prop.pricing import Quote, Reference
+from clash_pipeline.prop.pricing import Quote
 from clash_pipeline.prop.proposal import ActionResult, FillResult, PayloadConflict, Proposal
 from clash_pipeline.prop.venue import ExecutionVenue
-from clash_pipeline.storage.sqlite import Connection, Database, Row, one
-from clash_pipeline.units import Grid, usd_text
+from clash_pipeline.storage.sqlite import Connection, Database, one
 
 AFTER_ACTION = point("prop.submit.after_action")
 ACTOR = "decision"
@@ -122,18 +121,6 @@ def submit_within(
     return results
 
 
-def results_of(connection: Connection, account_id: int, run_id: int) -> list[ActionResult]:
-    """What became of the actions of a run, as first answered."""
-    rows = connection.execute(
-        """
-        SELECT id, account_id, run_id, action_index, symbol, action, payload_hash, status, reject_code, figures
-        FROM prop_decision_actions WHERE account_id = ? AND run_id = ? ORDER BY action_index
-        """,
-        (account_id, run_id),
-    )
-    return [_result(connection, row) for row in rows.fetchall()]
-
-
 def _opened_since(connection: Connection, account_id: int, since_ms: int) -> int:
     return int(
         one(
@@ -159,7 +146,9 @@ def _repeats(
         return None
     if known != {index: proposal.digest for index, proposal in enumerate(proposals)}:
         raise PayloadConflict(f"run {run_id} already submitted other actions to account {account_id}")
-    return [msgspec.structs.replace(first, is_repeat=True) for first in results_of(connection, account_id, run_id)]
+    return [
+        msgspec.structs.replace(first, is_repeat=True) for first in answers.results_of(connection, account_id, run_id)
+    ]
 
 
 class _Submission:
@@ -175,7 +164,7 @@ class _Submission:
         """Gates, then the rows of one action."""
         case = self._case(proposal)
         rejection = first_rejection(case)
-        figures = rejection.figures if rejection else _figures(case)
+        figures = rejection.figures if rejection else answers.figures_of(case)
         action_id = self._write_action(index, proposal, rejection, figures)
         fault(AFTER_ACTION)
         fills = () if rejection else tuple(self._fill(action_id, case, leg) for leg in case.legs)
@@ -219,79 +208,6 @@ class _Submission:
             action_id=action_id,
             armed=case.armed,
         )
-        filled = self.desk.execute(order, leg, _reference(case))
+        filled = self.desk.execute(order, leg, answers.reference_of(case))
         self.opened_last_hour += leg.is_opening
-        return _fill_result(filled, case)
-
-
-def _reference(case: Case) -> Reference:
-    if case.reference is None:
-        raise RuntimeError(f"{case.proposal.symbol} passed the gates without a price")
-    return case.reference
-
-
-def _figures(case: Case) -> dict[str, str | int | None]:
-    reference, grid = _reference(case), case.position.grid
-    figures: dict[str, str | int | None] = {
-        "equity": usd_text(case.book.equity),
-        "price": reference.text,
-        "price_source": reference.source,
-        "price_age_ms": reference.age_ms(case.now_ms),
-    }
-    armed = {name: grid.price_text(price) for name, price in case.armed._asdict().items() if price is not None}
-    return figures | armed | ({} if case.fill_minute is None else {"fill_minute": case.fill_minute})
-
-
-def _fill_result(filled: Filled, case: Case) -> FillResult:
-    leg, grid = filled.leg, filled.effect.position.grid
-    return FillResult(
-        order_id=filled.order_id,
-        fill_id=filled.fill_id,
-        leg=leg.number,
-        side=leg.side,
-        size=grid.size_text(leg.size),
-        price=grid.price_text(leg.price),
-        notional=usd_text(leg.notional),
-        fee=usd_text(leg.fee),
-        realized=usd_text(filled.effect.realized),
-        price_source=filled.reference.source,
-        price_age_ms=filled.reference.age_ms(case.now_ms),
-    )
-
-
-def _result(connection: Connection, row: Row) -> ActionResult:
-    fills = connection.execute(
-        """
-        SELECT f.*, o.leg, p.kind FROM prop_orders o JOIN prop_fills f ON f.order_id = o.id
-        JOIN prop_positions p ON p.account_id = f.account_id AND p.symbol = f.symbol
-        WHERE o.action_id = ? ORDER BY o.leg
-        """,
-        (row["id"],),
-    ).fetchall()
-    return ActionResult(
-        action_id=row["id"],
-        action_index=row["action_index"],
-        symbol=row["symbol"],
-        action=row["action"],
-        status=row["status"],
-        reject_code=row["reject_code"],
-        figures=msgspec.json.decode(row["figures"]),
-        fills=tuple(_stored_fill(fill) for fill in fills),
-    )
-
-
-def _stored_fill(row: Row) -> FillResult:
-    grid = Grid(row["kind"], row["sz_decimals"])
-    return FillResult(
-        order_id=row["order_id"],
-        fill_id=row["id"],
-        leg=row["leg"],
-        side=row["side"],
-        size=grid.size_text(row["size"]),
-        price=grid.price_text(row["price"]),
-        notional=usd_text(row["notional"]),
-        fee=usd_text(row["fee"]),
-        realized=usd_text(row["realized"]),
-        price_source=row["price_source"],
-        price_age_ms=row["price_age_ms"],
-    )
+        return answers.fill_result(filled, case)
