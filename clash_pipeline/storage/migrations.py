@@ -6,9 +6,6 @@ A file is `schema/<file>/NNNN_name.sql`; a number is never reused and a released
 from collections.abc import Callable, Iterator
 from importlib import resources
 
-from sqlite_utils import Database as SqliteUtils
-from sqlite_utils import Migrations
-
 from clash_pipeline.faults import fault, point
 from clash_pipeline.storage.errors import StorageRefused
 from clash_pipeline.storage.sqlite import Connection, Database, complete_statement, one
@@ -37,6 +34,9 @@ def migrate(database: Database, schema: str, *, up_to: int | None = None) -> lis
     Raises:
         StorageRefused: the file was written by newer code.
     """
+    from sqlite_utils import Database as SqliteUtils  # imports pandas where that is installed, which takes a while
+    from sqlite_utils import Migrations
+
     wanted = names(schema)
     refuse_newer(database, schema)
     with database.write() as connection:
