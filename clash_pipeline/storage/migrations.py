@@ -5,10 +5,14 @@ A file is `schema/<file>/NNNN_name.sql`; a number is never reused and a released
 
 from collections.abc import Callable, Iterator
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from clash_pipeline.faults import fault, point
 from clash_pipeline.storage.errors import StorageRefused
 from clash_pipeline.storage.sqlite import Connection, Database, complete_statement, one
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database as SqliteUtils
 
 BEFORE_STATEMENT = point("migrations.before_statement")
 AFTER_STATEMENT = point("migrations.after_statement")
@@ -87,10 +91,10 @@ def statements(script: str) -> Iterator[str]:
         raise ValueError(f"a migration ends inside a statement: {buffer.strip()[:60]}")
 
 
-def _runner(schema: str, name: str) -> Callable[[SqliteUtils], None]:
+def _runner(schema: str, name: str) -> Callable[["SqliteUtils"], None]:
     script = (resources.files("clash_pipeline.storage") / "schema" / schema / f"{name}.sql").read_text("utf-8")
 
-    def run(target: SqliteUtils) -> None:
+    def run(target: "SqliteUtils") -> None:
         connection: Connection = target.conn
         for statement in statements(script):
             fault(BEFORE_STATEMENT)
