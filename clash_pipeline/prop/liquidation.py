@@ -20,16 +20,15 @@ ACTOR = "liquidation"
 def breach(account: Account, book: Book, listing: Listing) -> str | None:
     """Why the account must be liquidated, with the figures, or None; the limits themselves are still kept.
 
-    The drawdown limit counts from the highest equity so far, this one included, or from the start balance.
+    The drawdown limit counts from the highest equity so far, this one included, or from the start balance. A move that
+    crosses both floors is said to have broken the higher one (10 §2).
     """
     peak = max(account.high_water_mark, book.equity)
-    floor = account.policy.equity_floor(account.start_balance, peak)
-    if book.equity < floor:
-        return f"drawdown: equity {usd_text(book.equity)} under {usd_text(floor)}"
-    maintenance = book.maintenance(listing)
-    if book.positions and book.equity < maintenance:
-        return f"maintenance: equity {usd_text(book.equity)} under {usd_text(maintenance)}"
-    return None
+    floors = [(account.policy.equity_floor(account.start_balance, peak), "drawdown")]
+    if book.positions:
+        floors.append((book.maintenance(listing), "maintenance"))
+    floor, name = max(floors)
+    return f"{name}: equity {usd_text(book.equity)} under {usd_text(floor)}" if book.equity < floor else None
 
 
 def carry_out(desk: Desk, reason: str) -> None:
