@@ -9,7 +9,18 @@ import structlog
 from bench import report
 from bench.harness import Bench, Row, benches_of, compare
 
-MODULES = ("indicators", "rollup", "stream", "backfill", "archive", "retrieval", "packet", "compile", "model")
+MODULES = (
+    "indicators",
+    "rollup",
+    "stream",
+    "backfill",
+    "archive",
+    "retrieval",
+    "packet",
+    "compile",
+    "model",
+    "decisions",
+)
 ROOT = Path(__file__).resolve().parents[1]
 
 
