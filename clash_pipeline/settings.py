@@ -42,6 +42,16 @@ class Settings(BaseSettings):
         description="Folder of the databases, the Dagster home and local artifacts.",
     )
 
+    busy_timeout_ms: int = Field(
+        1_500, ge=10, le=60_000, description="A try to write waits this long for another writer; there are three."
+    )
+    disk_floor_mib: int = Field(
+        256, ge=0, description="Market memory stops growing when less is free on the disk; 0: never."
+    )
+    disk_reserve_mib: int = Field(
+        64, ge=0, le=65_536, description="Space laid aside that is given up for money when the disk is full; 0: none."
+    )
+
     # venues
     hyperliquid_url: AnyHttpUrl = Field(
         AnyHttpUrl("https://api.hyperliquid.xyz"), description="Base of the REST `/info` endpoint."

@@ -30,6 +30,7 @@ from clash_pipeline.market.repair import Repaired, Repairer, RepairLog, Snapshot
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage import heartbeats, leases
 from clash_pipeline.storage.errors import LeaseLost, StorageBusy, StorageFull
+from clash_pipeline.storage.files import keep_reserve
 from clash_pipeline.storage.leases import Lease
 from clash_pipeline.storage.sqlite import Connection, Database
 
@@ -188,6 +189,7 @@ class Ingester:
         except (StorageBusy, StorageFull) as error:
             self._last_error = str(error)
             log.warning("arrivals_wait", error=str(error), minutes=len(arrived.minutes))
+            await self._tolerating("health", self._in_thread(partial(writer.wait, arrived, str(error))))
             self._put_back(arrived)
             return False
         self._last_error = None
@@ -406,6 +408,7 @@ class Ingester:
                 await asyncio.wait_for(stop.wait(), 0.5)
 
     def _beat(self, *, stopped: bool = False) -> None:
+        keep_reserve(self._settings)
         heartbeats.beat(
             self._clash, NAME, instance=self._holder, now_ms=self._wall.now_ms(),
             expected_interval_sec=self._settings.heartbeat_every_sec, version=_version(), error=self._last_error,

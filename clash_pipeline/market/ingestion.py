@@ -27,11 +27,16 @@ class Cycle:
 
 @contextmanager
 def run(market: Database, source: str, channel: str, clock: Clock, expected: int | None = None) -> Iterator[Cycle]:
-    """Record a cycle: `ok` on a clean exit, `failed` with its error when the body raises (and the error goes on)."""
+    """Record a cycle: `ok` on a clean exit, `failed` with its error when the body raises (and the error goes on).
+
+    Raises:
+        StorageFull: the disk is below the floor; the body is not entered.
+    """
     cycle = Cycle(expected=expected)
     started_at = clock.now_ms()
     error: str | None = None
     try:
+        market.require_room()
         yield cycle
     except BaseException as caught:
         error = f"{type(caught).__name__}: {caught}"

@@ -165,7 +165,9 @@ class Repairer:
 
         Raises:
             VenueError: no usable answer; the gaps wait longer before they are tried again.
+            StorageFull: the disk is below the floor; nothing was asked.
         """
+        self._market.require_room()
         rejected: Rejections = []
         to_t = request.to_t + MINUTE_MS  # the minute after shows whether a silence has ended
         before_ms = asked_at()

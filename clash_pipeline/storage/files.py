@@ -6,6 +6,7 @@ No transaction spans both; a fill stores the price it used (doc/decisions.md, "T
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.errors import StorageRefused
 from clash_pipeline.storage.migrations import migrate, require_current
+from clash_pipeline.storage.space import Floor, Reserve
 from clash_pipeline.storage.sqlite import Database
 
 CLASH_APPLICATION_ID = 0x434C4153
@@ -61,9 +62,25 @@ def _refuse_empty(database: Database) -> None:
         raise StorageRefused(f"{database.path} is empty (0 bytes): restore it from a backup, or remove it")
 
 
+def reserve_of(settings: Settings) -> Reserve:
+    """The file that is given up for money when the disk is full."""
+    return Reserve(settings.home / "clash.reserve", settings.disk_reserve_mib)
+
+
+def keep_reserve(settings: Settings) -> bool:
+    """Lay the reserve aside where there is room for it beside the floor; whether it is there now."""
+    return reserve_of(settings).keep(beside_mib=settings.disk_floor_mib)
+
+
 def _clash(settings: Settings) -> Database:
-    return Database(settings.clash_db, application_id=CLASH_APPLICATION_ID, synchronous="FULL")
+    return Database(
+        settings.clash_db, application_id=CLASH_APPLICATION_ID, synchronous="FULL",
+        busy_timeout_ms=settings.busy_timeout_ms, reserve=reserve_of(settings),
+    )  # fmt: skip
 
 
 def _market(settings: Settings) -> Database:
-    return Database(settings.market_db, application_id=MARKET_APPLICATION_ID, synchronous="NORMAL")
+    return Database(
+        settings.market_db, application_id=MARKET_APPLICATION_ID, synchronous="NORMAL",
+        busy_timeout_ms=settings.busy_timeout_ms, floor=Floor(settings.home, settings.disk_floor_mib),
+    )  # fmt: skip

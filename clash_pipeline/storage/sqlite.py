@@ -16,6 +16,7 @@ import structlog
 
 from clash_pipeline.faults import fault, point
 from clash_pipeline.storage.errors import OutcomeUnknown, StorageBusy, StorageError, StorageFull, StorageRefused
+from clash_pipeline.storage.space import Floor, Reserve
 
 if TYPE_CHECKING:
     import sqlite3 as sqlite  # the same interface, with types
@@ -39,9 +40,12 @@ NETWORK_FILE_SYSTEMS = frozenset(
 SYNCHRONOUS = {"NORMAL": 1, "FULL": 2}
 """The two we allow: OFF corrupts at a power cut."""
 
-BUSY_TIMEOUT_MS = 5_000
+BUSY_TIMEOUT_MS = 1_500
 BEGIN_ATTEMPTS = 3
+"""Together with their pauses a writer hears within 5 s that the file is locked (09 S4)."""
 SLOW_TRANSACTION_SEC = 0.5
+NO_SPACE = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"})
+"""What a write says on a full disk, above a file size limit or a quota, and when the shared index cannot grow."""
 
 BEFORE_COMMIT = point("storage.before_commit")
 AFTER_COMMIT = point("storage.after_commit")
@@ -78,6 +82,7 @@ class Database:
     """One SQLite file: a writer connection and a read-only connection for each thread that asks.
 
     `synchronous` is `FULL` where a lost commit would be lost money, `NORMAL` where the venue can be asked again.
+    `reserve` is given up when a write finds the disk full; `floor` is asked by those who only add to the file.
     """
 
     def __init__(
@@ -88,6 +93,8 @@ class Database:
         synchronous: str = "FULL",
         busy_timeout_ms: int = BUSY_TIMEOUT_MS,
         file_system: Callable[[Path], str] = file_system_of,
+        floor: Floor | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         refuse_old_sqlite()
         if synchronous not in SYNCHRONOUS:
@@ -99,6 +106,8 @@ class Database:
         self.application_id = application_id
         self._synchronous = synchronous
         self._busy_timeout_ms = busy_timeout_ms
+        self._floor = floor
+        self._reserve = reserve
         self._local = threading.local()
         self._all: list[Connection] = []
         self._guard = threading.Lock()
@@ -120,17 +129,20 @@ class Database:
             return
         if connection.in_transaction:
             raise StorageError("a write transaction is already open in this thread; pass its connection on")
-        _begin_immediate(connection)
-        started = time.monotonic()
         try:
+            _begin_immediate(connection)
+            started = time.monotonic()
             yield connection
             fault(BEFORE_COMMIT)
+            _commit(connection)
         except BaseException as error:
             connection.rollback()
-            if (translated := _translated(error)) is error:  # an exception must not be its own cause
+            if isinstance(translated := _translated(error), StorageFull) and self._reserve is not None:
+                self._reserve.release()
+            if translated is error:  # an exception must not be its own cause
                 raise
             raise translated from error
-        _commit(connection)
+        fault(AFTER_COMMIT)
         if (held := time.monotonic() - started) > SLOW_TRANSACTION_SEC:
             log.warning("slow_transaction", file=self.path.name, held_sec=round(held, 3))
 
@@ -170,6 +182,15 @@ class Database:
         finally:
             connection.rollback()
 
+    def require_room(self) -> None:
+        """Refuse to add rows that can wait while the disk is below the floor, so that they stop before money does.
+
+        Raises:
+            StorageFull: less is free than the floor of this file.
+        """
+        if self._floor is not None:
+            self._floor.require()
+
     def close(self) -> None:
         """Close the connections of every thread; the object opens new ones when it is used again."""
         with self._guard:
@@ -203,6 +224,8 @@ class Database:
                 connection.close()
             if isinstance(error, sqlite.OperationalError) and _is_busy(error):
                 raise StorageBusy(f"{self.path.name} is locked by another process; try again") from error
+            if isinstance(translated := _translated(error), StorageFull):
+                raise translated from error
             if isinstance(error, sqlite.DatabaseError):
                 raise StorageRefused(
                     f"{self.path} cannot be used: {error}; restore it from a backup or move it away"
@@ -287,7 +310,6 @@ def _commit(connection: Connection) -> None:
         if was_open and isinstance(translated := _translated(error), StorageBusy | StorageFull):
             raise translated from error
         raise OutcomeUnknown(f"COMMIT failed ({error}); the outcome must be looked up by its key") from error
-    fault(AFTER_COMMIT)
 
 
 def _is_busy(error: BaseException) -> bool:
@@ -297,8 +319,11 @@ def _is_busy(error: BaseException) -> bool:
 def _translated(error: BaseException) -> BaseException:
     if not isinstance(error, sqlite.OperationalError):
         return error
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_BUSY_SNAPSHOT":  # a read that became a write: a defect, for every writer says BEGIN IMMEDIATE
+        log.error("busy_snapshot", error=str(error))
     if _is_busy(error):
         return StorageBusy("the database is locked by another writer; try again")
-    if "disk is full" in str(error) or getattr(error, "sqlite_errorname", "") in {"SQLITE_FULL", "SQLITE_IOERR_WRITE"}:
+    if "disk is full" in str(error) or name in NO_SPACE:
         return StorageFull("no space is left for the database; nothing was written")
     return error

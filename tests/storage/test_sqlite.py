@@ -181,7 +181,7 @@ def test_only_two_levels_of_synchronous_exist(tmp_path: Path, level: str) -> Non
 
 def test_every_connection_carries_the_pragmas(database: Database) -> None:
     wanted = {
-        "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5_000, "trusted_schema": 0,
+        "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 1_500, "trusted_schema": 0,
         "cell_size_check": 1, "mmap_size": 0, "wal_autocheckpoint": 1_000, "recursive_triggers": 1,
     }  # fmt: skip
     with database.read() as reader:

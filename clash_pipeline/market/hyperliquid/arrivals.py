@@ -80,6 +80,7 @@ class ArrivalWriter:
             LeaseLost: another ingester works now; nothing was written.
             StorageBusy, StorageFull: nothing was written; the same arrivals can be given again.
         """
+        self._market.require_room()
         with self._market.write() as connection:
             require(connection, self._lease)
             now_ms = self._clock.now_ms()
@@ -94,6 +95,17 @@ class ArrivalWriter:
             fault(BEFORE_COMMIT)
         fault(AFTER_COMMIT)
         return landed
+
+    def wait(self, arrived: Arrivals, reason: str) -> None:
+        """Say in the health of the candles that a minute is over and cannot be written, and why."""
+        if arrived.settled_to is None:
+            return
+        now_ms = self._clock.now_ms()
+        with self._market.write() as connection:
+            require(connection, self._lease)
+            ingestion.record(
+                connection, SOURCE, CANDLES, ingestion.Cycle(), started_at=now_ms, finished_at=now_ms, error=reason
+            )
 
     def _minutes(self, connection: Connection, arrived: Arrivals, now_ms: int) -> Landed:
         groups: dict[tuple[bool, str], list[Candle]] = {}
