@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from clash_pipeline.clock import MINUTE_MS, hour_of
 from clash_pipeline.services import Services
 from clash_pipeline.units import USD
 from jobs.labels import labels
@@ -23,6 +24,7 @@ def mark_accounts(context: dg.OpExecutionContext, services: dg.ResourceParam[Ser
         open_ids = accounts.open_ids(connection)
     venue = PaperVenue(services.market, price_jump_pct=services.settings.price_jump_pct)
     tick = marks.mark_all(services.clash, venue, open_ids, now_ms)
+    thinned = snapshots.thin_all(services.clash, now_ms) if now_ms - hour_of(now_ms) < MINUTE_MS else 0
     with services.clash.read() as connection:
         series = [(f"account {one}", snapshots.series(connection, one)) for one in open_ids[:PLOTTED_ACCOUNTS]]
     shown = [
@@ -34,6 +36,7 @@ def mark_accounts(context: dg.OpExecutionContext, services: dg.ResourceParam[Ser
         "carried_marks": sum(s.carried for s in tick.snapshots),
         "ended": len(tick.ended),
         "left_for_next_tick": len(tick.left),
+        "snapshots_thinned": thinned,
     }
     if tick.snapshots:
         points = [(name, [(s.t, s.equity / USD) for s in found]) for name, found in series if found]

@@ -129,7 +129,16 @@ def thin(clash: Database, account_id: int, now_ms: int) -> int:
 def thin_all(clash: Database, now_ms: int) -> int:
     """Thin every account, one transaction each; returns how many rows went."""
     with clash.read() as connection:
-        ids = [row["id"] for row in connection.execute("SELECT id FROM prop_accounts ORDER BY id")]
+        rows = connection.execute(
+            """
+            SELECT a.id FROM prop_accounts a LEFT JOIN prop_thinnings h ON h.account_id = a.id
+            WHERE EXISTS (SELECT 1 FROM prop_snapshots s WHERE s.account_id = a.id
+                            AND s.t >= coalesce(h.through_t, 0) AND s.t < :before)
+            ORDER BY a.id
+            """,
+            {"before": hour_of(now_ms - MINUTES_KEPT_MS)},
+        )
+        ids = [row["id"] for row in rows]
     return sum(thin(clash, account_id, now_ms) for account_id in ids)
 
 
