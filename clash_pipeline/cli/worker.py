@@ -81,12 +81,21 @@ def _waves_of(services: "Services", engine: str) -> Callable[[], str]:
 def _work(cycles: dict[str, Callable[[], str]], services: "Services", every_sec: int, once: bool) -> None:
     """Run each cycle in a thread of its own, once or until asked to stop."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with ThreadPoolExecutor(len(cycles), "worker") as pool:
+    with _hearing(stop), ThreadPoolExecutor(len(cycles), "worker") as pool:
         loops = [pool.submit(_loop, name, cycle, services, every_sec, once, stop) for name, cycle in cycles.items()]
         for loop in loops:
             loop.result()
+
+
+@contextmanager
+def _hearing(stop: threading.Event) -> "Iterator[None]":
+    """TERM and INT end the cycle that runs, and then the worker."""
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _loop(

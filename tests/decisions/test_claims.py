@@ -1,22 +1,15 @@
 """Claims: once whatever number of workers, fenced against zombies, taken up again after a crash, parked in the end."""
 
 import asyncio
-import signal
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 from clash_pipeline.archive.stores import MemoryStore, StoreUnavailable
-from clash_pipeline.clock import MINUTE_MS
-from clash_pipeline.decisions import apply, prepare, runs, submission, waves
+from clash_pipeline.decisions import runs, waves
 from clash_pipeline.decisions.audit import audit
 from clash_pipeline.decisions.runs import Ended
-from clash_pipeline.prop import desk
 from clash_pipeline.storage.errors import LeaseLost
-from clash_pipeline.storage.files import open_clash
 from clash_pipeline.storage.sqlite import one
 from tests.fakes.world import RISING, World
 
@@ -147,50 +140,3 @@ def test_a_silent_store_loses_no_run(world: World) -> None:
     world.minute("BTC", "101", hist=0.5, hist_before=0.3, **RISING)
     assert [run.reason for run in waves.run_once(world).ended] == ["filled"]
     assert states(world) == [("completed", "filled", 2)]
-
-
-CHILD = """
-import sys
-from clash_pipeline import services
-from clash_pipeline.clock import SettableClock
-from clash_pipeline.decisions import waves
-from clash_pipeline.services import Services
-from clash_pipeline.settings import load
-
-settings = load({"CLASH_HOME": sys.argv[1]})
-built = Services(settings, SettableClock(int(sys.argv[2])))
-waves.run_once(built, clone_id=int(sys.argv[3]), force=True)
-print("acknowledged")
-"""
-BOUNDARIES = [
-    prepare.AFTER_CLAIM,
-    prepare.AFTER_PACKET_STORED,
-    prepare.AFTER_BEGIN,
-    submission.AFTER_INPUT_STORED,
-    desk.AFTER_LEDGER,
-    submission.AFTER_SUBMIT,
-    apply.AFTER_APPLIED,
-]
-
-
-@pytest.mark.parametrize("place", BOUNDARIES)
-def test_a_wave_killed_at_a_boundary_is_done_exactly_once_within_two_cadences(world: World, place: str) -> None:
-    """kill -9 in a child process, then the next wave a minute later (W3)."""
-    from clash_pipeline.archive.choice import store_from
-
-    world.store = store_from(world.settings)
-    clone_id = rising(world)
-    now_ms = world.clock.now_ms()
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(world.settings.home), str(now_ms), str(clone_id)],
-        env={"CLASH_FAULT": f"{place}:kill", "PATH": ""}, cwd=Path(__file__).parents[2], capture_output=True, text=True,
-        timeout=60,
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert audit(open_clash(world.settings)).is_clean
-    world.clock.advance(MINUTE_MS + 1)
-    world.minute("BTC", "100", hist=0.5, hist_before=0.3, **RISING)
-    waves.run_once(world)
-    assert [state for state, _, _ in states(world)] == ["completed"]
-    assert fills(world) == 1
-    assert audit(world.clash).is_clean
