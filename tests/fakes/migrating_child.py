@@ -1,4 +1,4 @@
-"""Migrations in a child that may be killed; see `forking`. Orders are `{path, schema, mode}`.
+"""Migrations in a child that may be killed; see `forking`. Orders are `{path, schema, mode, up_to}`.
 
 Mode `by_statement` is the negative control: there is no transaction around the whole.
 """
@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import sqlite_utils  # noqa: F401 - imported here once, so that no child has to
 
 from clash_pipeline.storage.migrations import migrate
 from clash_pipeline.storage.sqlite import Connection, Database
@@ -30,9 +32,9 @@ class Worker:
     def __init__(self, parent: Parent) -> None:
         self._parent = parent
 
-    def migrate(self, path: Path, schema: str, fault: str = "", mode: str = "whole") -> int:
+    def migrate(self, path: Path, schema: str, fault: str = "", mode: str = "whole", up_to: int | None = None) -> int:
         """Migrate a file in a child; its exit status."""
-        return self._parent.order(fault=fault, path=str(path), schema=schema, mode=mode)
+        return self._parent.order(fault=fault, path=str(path), schema=schema, mode=mode, up_to=up_to)
 
 
 @contextmanager
@@ -45,7 +47,7 @@ def worker() -> Iterator[Worker]:
 def work(order: Mapping[str, Any]) -> None:
     """Bring one file to the newest version."""
     kind = Careless if order["mode"] == "by_statement" else Database
-    migrate(kind(Path(order["path"]), application_id=APPLICATION_ID), order["schema"])
+    migrate(kind(Path(order["path"]), application_id=APPLICATION_ID), order["schema"], up_to=order["up_to"])
 
 
 if __name__ == "__main__":

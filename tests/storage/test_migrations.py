@@ -1,5 +1,6 @@
 """Migrations (S7): from nothing, from every earlier version, and killed anywhere in between."""
 
+import os
 import signal
 from collections.abc import Iterator
 from importlib import resources
@@ -39,8 +40,8 @@ def script(schema: str, name: str) -> str:
     return (resources.files("clash_pipeline.storage") / "schema" / schema / f"{name}.sql").read_text("utf-8")
 
 
-def count_statements(schema: str, after: int = 0) -> int:
-    return sum(len(list(statements(script(schema, name)))) for name in names(schema)[after:])
+def count_statements(schema: str, after: int = 0, up_to: int | None = None) -> int:
+    return sum(len(list(statements(script(schema, name)))) for name in names(schema)[after:up_to])
 
 
 @pytest.mark.parametrize(("schema", "count"), EARLIER)
@@ -63,31 +64,47 @@ def test_a_second_run_is_a_no_op(tmp_path: Path, schema: str) -> None:
     assert (schema_of(database), _pages(database)) == before
 
 
-@pytest.mark.parametrize(("schema", "base"), [(schema, base) for schema in SCHEMAS for base in (0, 1)])
-def test_killed_before_and_after_each_statement_the_version_is_old_or_new(
+@pytest.mark.parametrize(("schema", "base"), EARLIER)
+def test_killed_before_and_after_each_statement_of_a_step_the_version_is_old_or_new(
     tmp_path: Path, child: Worker, schema: str, base: int
 ) -> None:
+    hits = count_statements(schema, base, base + 1)
+    befores = [f"migrations.before_statement@{hit}" for hit in range(1, hits + 1)]
+    faults_of_step = [*befores, f"migrations.after_statement@{hits}", "storage.before_commit"]
+    _killed_at(tmp_path, child, schema, base, base + 1, faults_of_step)
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_killed_anywhere_on_the_way_from_nothing_the_version_is_old_or_new(
+    tmp_path: Path, child: Worker, schema: str
+) -> None:
+    """Each statement in the soak, every tenth in CI: the steps above hold each statement once."""
+    hits = count_statements(schema)
+    every = 1 if os.environ.get("CLASH_SOAK") else 10
+    points = [f"migrations.before_statement@{hit}" for hit in range(1, hits + 1, every)]
+    _killed_at(tmp_path, child, schema, 0, len(names(schema)), [*points, "storage.before_commit"])
+
+
+def _killed_at(tmp_path: Path, child: Worker, schema: str, base: int, up_to: int, points: list[str]) -> None:
     path = tmp_path / "killed.db"
     old = new(path)
     migrate(old, schema, up_to=base)
-    if base:
+    if base and schema == "clash":
         _put_data(old)
-    before = (version(old), schema_of(old))
-    data = _data(old)
+    before, data = (version(old), schema_of(old)), _data(old)
     old.close()
     fresh = new(tmp_path / "fresh.db")
-    migrate(fresh, schema)
+    migrate(fresh, schema, up_to=up_to)
     after = (version(fresh), schema_of(fresh))
 
-    hits = count_statements(schema, base)
-    befores = [f"migrations.before_statement@{hit}" for hit in range(1, hits + 1)]
-    for fault in [*befores, f"migrations.after_statement@{hits}", "storage.before_commit"]:
-        assert child.migrate(path, schema, f"{fault}:kill") == -signal.SIGKILL, fault
+    for fault in points:
+        assert child.migrate(path, schema, f"{fault}:kill", up_to=up_to) == -signal.SIGKILL, fault
         assert _audit(path, data) == before, fault
-    assert child.migrate(path, schema, f"migrations.before_statement@{hits + 1}:raise") == 0  # there are no more
+    hits = count_statements(schema, base, up_to)
+    assert child.migrate(path, schema, f"migrations.before_statement@{hits + 1}:raise", up_to=up_to) == 0  # no more
     assert _audit(path, data) == after
     for fault in ("migrations.before_statement", "migrations.after_statement"):  # a second run does nothing
-        assert child.migrate(path, schema, f"{fault}:kill") == 0
+        assert child.migrate(path, schema, f"{fault}:kill", up_to=up_to) == 0
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
