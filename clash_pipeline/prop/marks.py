@@ -169,6 +169,8 @@ def _write(clash: Database, look: Look, memory: Memory, now_ms: int) -> Snapshot
 def _minute(desk: Desk, memory: Memory) -> Snapshot | None:
     """Funding, marks, triggers, liquidation, snapshot."""
     missing = funding.charge_due(desk, memory.sources)
+    if missing:
+        log.warning("funding_stays_due", account_id=desk.account.id, hours=len(missing), oldest=missing[0])
     fault(AFTER_FUNDING)
     for position in desk.book.positions.values():
         desk.keep(position)

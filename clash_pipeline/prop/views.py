@@ -82,6 +82,7 @@ def account_summary(account: Account) -> dict[str, Any]:
         "policy_hash": account.policy_hash,
         "ledger_seq": account.head.seq,
         "ledger_hash": account.head.hash,
+        "funded_through": account.funded_through,
         "created_at": account.created_at,
     }
 
