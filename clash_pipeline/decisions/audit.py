@@ -1,10 +1,11 @@
-"""The audit of everything in `clash.db`: the books of prop, and decision runs, artifacts and versions around them."""
+"""The audit of everything in `clash.db`: the books of prop; runs, artifacts, versions and model budgets around them."""
 
 from collections.abc import Callable, Iterator
 
 from clash_pipeline import canonical
 from clash_pipeline.archive.artifacts import get_artifact
 from clash_pipeline.archive.stores import ArtifactStore, StoreError
+from clash_pipeline.decisions.spending_audit import spending_is_that_of_the_calls
 from clash_pipeline.prop import audit as books
 from clash_pipeline.prop.audit import Report
 from clash_pipeline.prop.differences import Difference
@@ -191,6 +192,7 @@ CHECKS: tuple[Check, ...] = (
     artifacts_are_indexed,
     targets_are_those_of_the_version,
     dry_runs_add_up,
+    spending_is_that_of_the_calls,
     versions_hash,
 )
 

@@ -11,11 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from clash_pipeline.clock import DAY_MS, MINUTE_MS, SettableClock, day_of
+from clash_pipeline.clock import DAY_MS, MINUTE_MS, SettableClock
 from clash_pipeline.decisions import budgets
 from clash_pipeline.decisions.calls import Call
 from clash_pipeline.decisions.runs import ArtifactRef, Claim, Decided, Prepared
 from clash_pipeline.decisions.spending import Limit, Sums
+from clash_pipeline.decisions.spending_audit import spending_is_that_of_the_calls
 from clash_pipeline.settings import Settings, load
 from clash_pipeline.storage.files import open_clash
 from clash_pipeline.storage.sqlite import Connection, Database
@@ -109,18 +110,8 @@ def broken(connection: Connection, limits: Sequence[Limit]) -> list[str]:
 
 
 def unbooked(connection: Connection) -> list[str]:
-    """Sums of a day that are not those of the calls that reserved in it."""
-    sums: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
-    for row in connection.execute("SELECT * FROM model_calls WHERE state <> 'expired'"):
-        settled = row["state"] == "settled"
-        for scope in ("system", f"tier/{row['tier']}", f"user/{row['owner']}", f"clone/{row['clone_id']}"):
-            total = sums[scope, day_of(row["reserved_at"])]
-            total[0] += row["tokens"] if settled else row["reserved_tokens"]
-            total[1] += row["cost"] if settled else row["reserved_cost"]
-    rows = connection.execute("SELECT scope, start, tokens, cost FROM model_spending WHERE span = 'day'")
-    stored = {(row["scope"], row["start"]): [row["tokens"], row["cost"]] for row in rows}
-    keys = sums.keys() | stored.keys()
-    return [f"{key}: {stored.get(key)} not {sums[key]}" for key in keys if stored.get(key, [0, 0]) != sums[key]]
+    """Sums that are not those of the calls, as the product's audit names them."""
+    return [f"{found.row} {found.message}" for found in spending_is_that_of_the_calls(connection)]
 
 
 def _windows(calls: list[tuple[int, int]], span: str) -> Iterable[int]:
