@@ -309,7 +309,7 @@ class Settings(BaseSettings):
         1, ge=1, le=64, description="Waves an engine's due accounts are cut into, by account id; one Dagster run each."
     )
     decision_steps: int = Field(
-        50, ge=1, le=1_000, description="Most steps of a wave in Dagster; each applies whole accounts, one if they fit."
+        25, ge=1, le=1_000, description="Most steps of a wave in Dagster; each applies whole accounts, one if they fit."
     )
 
     @field_validator("home")
@@ -433,6 +433,11 @@ class Settings(BaseSettings):
     api_writes_per_minute: int = Field(60, ge=1, description="Writes of one principal in any minute.")
     api_challenges_per_minute: int = Field(5, ge=1, description="Sign-in messages for one address or wallet.")
     api_verifies_per_minute: int = Field(10, ge=1, description="Sign-in attempts from one address.")
+    api_streams: int = Field(500, ge=1, description="Event streams that are open at the same time.")
+    api_streams_each: int = Field(10, ge=1, description="Of these, those of one principal.")
+    api_stream_sec: float = Field(600, gt=0, description="After this an event stream ends; clients come back.")
+    api_stream_look_sec: float = Field(1, gt=0, description="How often an event stream looks for something new.")
+    api_stream_heartbeat_sec: float = Field(15, gt=0, description="A quiet event stream says that it lives this often.")
 
     @property
     def api_domain(self) -> str:

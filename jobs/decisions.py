@@ -3,6 +3,7 @@
 prepare → decide (one asynchronous op for all models) → one mapped step an account for gates and fills.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -14,6 +15,8 @@ from jobs.labels import CLONE_TAG, labels
 from resources.beta import TRADING
 
 ENDED_COLUMNS = ("run", "account", "branch", "symbol", "state", "reason", "effective")
+SHOWN_RUNS = 10
+"""Runs and clones that one step names; Dagster keeps every line, and `clash decisions list` has them all."""
 IN_MEMORY = dg.Out(io_manager_key="in_memory")
 ALL_STEPS = {"dagster/retry_strategy": "ALL_STEPS"}
 """Values pass between the steps in memory, so a retried run begins at the beginning; rows decide what is left to do."""
@@ -162,26 +165,35 @@ def blocks(decided: Sequence[Decided], most: int) -> list[list[Decided]]:
 
 
 def report_ended(context: dg.OpExecutionContext, ended: Sequence[Ended]) -> None:
-    """Say how runs ended, as a table and in the log."""
+    """Say how runs ended: counted by reason, and one by one in the log and a table where they are few."""
     from clash_pipeline.market.plots import table
 
-    rows = [(e.run_id, e.account_id, e.branch, e.symbol, e.state, e.reason, e.effective) for e in ended]
+    counts = Counter((e.state, e.reason) for e in ended)
+    rows = [(e.run_id, e.account_id, e.branch, e.symbol, e.state, e.reason, e.effective) for e in ended[:SHOWN_RUNS]]
     for row in rows:
         context.log.info("run %s account %s %s %s: %s (%s) -> %s", *row)
     if rows:
-        context.add_output_metadata({"runs": len(rows), "ended": dg.MetadataValue.md(table(ENDED_COLUMNS, rows))})
+        reasons = [(number, *how) for how, number in counts.most_common(SHOWN_RUNS)]
+        context.add_output_metadata(
+            {
+                "runs": len(ended),
+                "reasons": dg.MetadataValue.md(table(("runs", "state", "reason"), reasons)),
+                "ended": dg.MetadataValue.md(table(ENDED_COLUMNS, rows)),
+            }
+        )
 
 
 def _prepared(context: dg.OpExecutionContext, services: Services, found: Sequence[Due]) -> list[Prepared]:
     from clash_pipeline.decisions import waves
 
     clones = sorted({due.clone_id for due in found})
-    context.log.info("due: %d runs of clones %s", len(found), ", ".join(map(str, clones)) or "(none)")
+    shown = ", ".join(map(str, clones[:SHOWN_RUNS])) + (", …" if len(clones) > SHOWN_RUNS else "")
+    context.log.info("due: %d runs of clones %s", len(found), shown or "(none)")
     worker = f"dagster-{context.run_id[:8]}"
     ended = waves.parked(services)
     prepared, over = waves.prepare(services, found, worker=worker, dagster_run_id=context.run_id)
     report_ended(context, ended + over)
-    context.add_output_metadata({"due": len(found), "prepared": len(prepared), "clones": str(clones)})
+    context.add_output_metadata({"due": len(found), "prepared": len(prepared), "clones": shown or "(none)"})
     return waves.reserve(services, prepared)
 
 
