@@ -20,6 +20,7 @@ from clash_pipeline.cli import (
     profiles,
     prop,
     serve,
+    settlement,
     tokens,
     up,
     venue,
@@ -65,6 +66,7 @@ app.add_typer(pipeline.app, name="pipeline", rich_help_panel=TRADING)
 app.add_typer(decisions.app, name="decisions", rich_help_panel=TRADING)
 app.add_typer(model.app, name="model", rich_help_panel=TRADING)
 app.add_typer(prop.app, name="prop", rich_help_panel=TRADING)
+app.add_typer(settlement.app, name="settlement", rich_help_panel=TRADING)
 
 
 def main() -> None:
