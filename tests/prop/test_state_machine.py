@@ -24,9 +24,9 @@ from tests.fakes.prop_walk import ASSETS, BREAKS, Walk, random_proposal, random_
 
 EXAMPLES, SOAK_EXAMPLES = 24, 2_000
 STEPS = 50
-"""Steps of one example: 1,200 at CI size, 100,000 in the soak."""
-WALK, SOAK_WALK = 2_500, 100_000
-SOAK_SEEDS = 10
+"""Steps of one example: 1,200 at CI size, 100,000 in the soak, and a million of the walk."""
+WALK, SOAK_WALK = 2_500, 20_000
+SOAK_SEEDS = 50
 AUDIT_EVERY = 500
 IN_MEMORY = Path("/dev/shm")
 """Where there is one: durability is not what these tests are about, and it costs most of their time."""
