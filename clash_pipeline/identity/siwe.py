@@ -10,6 +10,7 @@ from typing import Self
 
 from clash_pipeline.clock import iso
 from clash_pipeline.identity.addresses import checksummed
+from clash_pipeline.identity.ethereum import eth_account
 
 MESSAGE_BYTES = 2_048
 VERSION = "1"
@@ -110,13 +111,12 @@ def signer(text: str, signature: str) -> str:
 
 
 def _recovered(text: str, r: int, s: int, parity: int) -> str:
-    from eth_account import Account
-    from eth_account.messages import encode_defunct
+    library = eth_account()
     from eth_keys.exceptions import BadSignature
     from eth_utils.exceptions import ValidationError
 
     try:
-        recovered = Account.recover_message(encode_defunct(text=text), vrs=(27 + parity, r, s))
+        recovered = library.Account.recover_message(library.messages.encode_defunct(text=text), vrs=(27 + parity, r, s))
     except (BadSignature, ValidationError, ValueError, TypeError):
         raise SignatureInvalid("the signature is no point of the curve") from None
     return str(recovered).lower()

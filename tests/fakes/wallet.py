@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from eth_account import Account
-from eth_account.messages import encode_defunct
+from clash_pipeline.identity.ethereum import eth_account
+
+Account, encode_defunct = eth_account().Account, eth_account().messages.encode_defunct
 
 
 @dataclass(frozen=True)
