@@ -13,14 +13,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clash_pipeline.api import principals, refusals
+from clash_pipeline.api import documenting, principals, refusals
 from clash_pipeline.api.auth_rates import AuthRates
 from clash_pipeline.api.idempotency import InFlight
 from clash_pipeline.api.limits import LimitMiddleware, Limits
 from clash_pipeline.api.paging import Cursors
 from clash_pipeline.api.problems import Problem, rate_limited
 from clash_pipeline.api.rates import Allowance
-from clash_pipeline.api.routes import auth, health
+from clash_pipeline.api.routes import AREAS
+from clash_pipeline.api.streaming import Streams
 from clash_pipeline.identity import service_tokens
 from clash_pipeline.identity.sessions import Keys
 from clash_pipeline.identity.siwe import Site
@@ -43,7 +44,10 @@ def create_app(services: Services, secret: bytes, source: random.Random | None =
     Raises:
         ValueError: the session key has fewer than 32 bytes.
     """
-    app = FastAPI(title="Clash of Clones", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Clash of Clones", version="1", docs_url=None, redoc_url=None, openapi_url=None,
+        generate_unique_id_function=documenting.operation_name,
+    )  # fmt: skip
     settings, keys = services.settings, Keys.of(secret)
     app.state.services = services
     app.state.keys = keys
@@ -52,8 +56,10 @@ def create_app(services: Services, secret: bytes, source: random.Random | None =
     app.state.source = source or secrets.SystemRandom()
     app.state.in_flight = InFlight()
     app.state.cursors = Cursors(keys.refresh)
-    for area in (auth, health):
-        app.include_router(area.router)
+    app.state.streams = Streams()
+    for area in AREAS:
+        app.include_router(area)
+    documenting.install(app, AREAS)
     _answer_problems(app)
     _guard(app, services, keys)
     return app

@@ -74,6 +74,34 @@ def once(request: Request, body: object, work: Callable[[], object], *, status: 
         flight.leave(place)
 
 
+def once_beside(request: Request, body: object, work: Callable[[], object], *, status: int = 201) -> Response:
+    """The same for work that asks a model or a store: it runs outside of any transaction, its answer is kept after it.
+
+    Only for what may be done twice without harm, should the process end between the two.
+
+    Raises:
+        Problem: as `once`.
+    """
+    services: Services = request.app.state.services
+    flight: InFlight = request.app.state.in_flight
+    place = _place(request)
+    fingerprint = canonical.digest({"path": request.url.path, "body": body})
+    flight.enter(place)
+    try:
+        with services.clash.read() as connection:
+            kept = _kept(connection, place)
+        if kept is not None:
+            return _repeated(kept, fingerprint)
+        content = msgspec.json.encode(work())
+        with services.clash.write() as connection:
+            kept = _kept(connection, place)
+            if kept is None:
+                _keep(connection, place, fingerprint, status, content, services.wall.now_ms())
+        return _answer(status, content) if kept is None else _repeated(kept, fingerprint)
+    finally:
+        flight.leave(place)
+
+
 def forget(clash: Database, *, now_ms: int) -> int:
     """Drop the answers of more than seven days ago; returns how many."""
     with clash.write() as connection:
@@ -92,6 +120,10 @@ def _once(
                 content = msgspec.json.encode(work())
                 _keep(connection, place, fingerprint, status, content, now_ms)
                 return _answer(status, content)
+    return _repeated(kept, fingerprint)
+
+
+def _repeated(kept: Row, fingerprint: str) -> Response:
     if kept["fingerprint"] != fingerprint:
         raise Problem(422, "idempotency_key_reused", "This key came with another request before.")
     return _answer(kept["status"], kept["body"].encode(), {"idempotency-replayed": "true"})

@@ -13,6 +13,7 @@ TITLES: Mapping[int, str] = {
     403: "This is not allowed",
     404: "There is no such thing",
     405: "This cannot be done here",
+    406: "The answer cannot be given in that form",
     408: "The request came too slowly",
     409: "This does not fit what is there",
     412: "Somebody changed it meanwhile",

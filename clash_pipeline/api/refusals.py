@@ -8,13 +8,23 @@ from starlette.exceptions import HTTPException
 
 from clash_pipeline.api.problems import Problem, not_found, unauthorised, unavailable
 from clash_pipeline.archive.stores import StoreError
-from clash_pipeline.clones.clones import CloneError
+from clash_pipeline.clone_desk import RegistryEmpty
+from clash_pipeline.clones.refusals import (
+    CloneConflict,
+    CloneError,
+    CloneUnknown,
+    DraftChanged,
+    NameTaken,
+    ProfileInvalid,
+    TierExceeded,
+)
 from clash_pipeline.clones.validation import GraphInvalid
+from clash_pipeline.decisions.views import RunUnknown
 from clash_pipeline.identity.addresses import AddressInvalid
 from clash_pipeline.identity.challenges import ChallengeUnknown
 from clash_pipeline.identity.sessions import SessionRefused
 from clash_pipeline.identity.siwe import SignatureInvalid
-from clash_pipeline.prop.accounts import AccountUnknown, StateConflict
+from clash_pipeline.prop.accounts import AccountMoved, AccountUnknown, StateConflict
 from clash_pipeline.storage.errors import OutcomeUnknown, StorageBusy, StorageFull
 
 Refusal = Callable[[Any], Problem]
@@ -29,6 +39,8 @@ REFUSALS: Mapping[type[Exception], Refusal] = {
     SignatureInvalid: lambda _: Problem(401, "signature_invalid", "This is not the signature of that address."),
     SessionRefused: lambda _: unauthorised(),
     AccountUnknown: lambda _: not_found("account"),
+    AccountMoved: lambda _: unavailable("account_busy", "The account keeps changing; nothing was done."),
+    RunUnknown: lambda _: not_found("decision run"),
     StateConflict: lambda error: Problem(409, "state_conflict", f"{error}."),
     GraphInvalid: lambda error: Problem(
         422,
@@ -36,9 +48,21 @@ REFUSALS: Mapping[type[Exception], Refusal] = {
         f"The graph has {len(error.problems)} problem(s).",
         more={"problems": [problem.wire() for problem in error.problems]},
     ),
-    CloneError: lambda error: Problem(409, "clone_conflict", f"{error}."),
+    CloneUnknown: lambda _: not_found(),
+    DraftChanged: lambda _: Problem(412, "stale", "It was changed since you read it."),
+    NameTaken: lambda error: Problem(409, error.code, "The name is taken, or could be mistaken for another one."),
+    CloneConflict: lambda error: Problem(409, error.code, _sentence(error)),
+    TierExceeded: lambda error: Problem(409, error.code, _sentence(error)),
+    ProfileInvalid: lambda error: Problem(422, error.code, _sentence(error)),
+    RegistryEmpty: lambda error: unavailable(error.code, "No asset is known yet.", retry_after_sec=60),
+    CloneError: lambda error: Problem(422, error.code, _sentence(error)),
 }
 """By type; of several that fit, the nearest among the error's own classes."""
+
+
+def _sentence(error: Exception) -> str:
+    said = str(error)
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def problem_of(error: Exception) -> Problem:

@@ -139,12 +139,28 @@ def of_access_token(connection: Connection, keys: Keys, token: str, *, now_ms: i
         SessionRefused: forged, of another kind, expired, or its session has ended.
     """
     claims = _claims(keys, token, now_ms)
-    row = _row(connection, str(claims["sid"]))
+    session = of_id(connection, str(claims["sid"]), now_ms=now_ms)
+    if str(session.user_id) != claims["sub"]:
+        raise SessionRefused("the token names another user")
+    return session
+
+
+def of_id(connection: Connection, session_id: str, *, now_ms: int) -> Session:
+    """A live session by its id, for callers of this process that proved it before.
+
+    Raises:
+        SessionRefused: it has ended.
+    """
+    row = _row(connection, session_id)
     if row is None or row["revoked_at"] is not None or row["expires_at"] <= now_ms:
         raise SessionRefused("the session has ended")
-    if str(row["user_id"]) != claims["sub"]:
-        raise SessionRefused("the token names another user")
     return Session(row["id"], row["user_id"], row["address"])
+
+
+def is_live(connection: Connection, session_id: str, *, now_ms: int) -> bool:
+    """Whether a session goes on: what an answer that lasts asks from time to time."""
+    row = _row(connection, session_id)
+    return row is not None and row["revoked_at"] is None and row["expires_at"] > now_ms
 
 
 def forget(clash: Database, *, now_ms: int) -> int:

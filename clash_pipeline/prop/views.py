@@ -16,6 +16,8 @@ from clash_pipeline.storage.sqlite import Connection
 from clash_pipeline.units import RATE, Grid, scaled_text, usd_text
 
 RATE_DECIMALS = len(str(RATE)) - 1
+NEWEST = 2**62
+"""Above every id: where a list begins that is read from its newest row on."""
 
 
 @dataclass(frozen=True)
@@ -113,17 +115,17 @@ def position_view(position: Position, liquidation_price: int | None = None) -> d
     }
 
 
-def fills_view(connection: Connection, account_id: int, *, limit: int) -> list[dict[str, Any]]:
-    """The newest fills, newest first."""
+def fills_view(connection: Connection, account_id: int, *, limit: int, before: int = NEWEST) -> list[dict[str, Any]]:
+    """The newest fills with an id below `before`, newest first."""
     rows = connection.execute(
         """
         SELECT f.*, o.origin, o.leg, a.run_id, a.action, p.kind FROM prop_fills f
         JOIN prop_orders o ON o.id = f.order_id
         JOIN prop_positions p ON p.account_id = f.account_id AND p.symbol = f.symbol
         LEFT JOIN prop_decision_actions a ON a.id = o.action_id
-        WHERE f.account_id = ? ORDER BY f.id DESC LIMIT ?
+        WHERE f.account_id = ? AND f.id < ? ORDER BY f.id DESC LIMIT ?
         """,
-        (account_id, limit),
+        (account_id, before, limit),
     )
     found = []
     for row in rows:
@@ -164,17 +166,17 @@ def actions_view(connection: Connection, account_id: int, *, limit: int) -> list
     return [{**dict(row), "figures": json.loads(row["figures"])} for row in rows]
 
 
-def ledger_view(connection: Connection, account_id: int, *, limit: int) -> list[dict[str, Any]]:
-    """The newest ledger groups with their lines, newest first."""
+def ledger_view(connection: Connection, account_id: int, *, limit: int, before: int = NEWEST) -> list[dict[str, Any]]:
+    """The newest ledger groups below the sequence number `before` with their lines, newest first."""
     rows = connection.execute(
         """
         SELECT g.seq, g.kind, g.ref_type, g.ref_id, g.actor, g.reason, g.known_at, g.hash,
                (SELECT json_group_array(json_object('kind', l.kind, 'symbol', l.symbol, 'amount', l.amount)
                                         ORDER BY l.line)
                 FROM prop_ledger l WHERE l.account_id = g.account_id AND l.seq = g.seq) AS lines
-        FROM prop_ledger_groups g WHERE g.account_id = ? ORDER BY g.seq DESC LIMIT ?
+        FROM prop_ledger_groups g WHERE g.account_id = ? AND g.seq < ? ORDER BY g.seq DESC LIMIT ?
         """,
-        (account_id, limit),
+        (account_id, before, limit),
     )
     return [{**dict(row), "lines": _line_texts(row["lines"])} for row in rows]
 
