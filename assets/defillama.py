@@ -52,5 +52,6 @@ def defillama_tables(
 async def _ask(services: Services, channels: list[str]) -> None:
     from clash_pipeline.market.defillama.refresh import refresh_all
 
+    wanted = services.named_reads.at(services.clock.now_ms()).subjects
     async with services.defillama() as client:
-        await refresh_all(services.market, client, services.clock, services.settings, channels=channels)
+        await refresh_all(services.market, client, services.clock, services.settings, wanted=wanted, channels=channels)

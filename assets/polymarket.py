@@ -53,18 +53,29 @@ async def _discovery(services: Services) -> None:
     from clash_pipeline.market.polymarket.refresh import refresh_discovery
 
     async with services.polymarket() as client:
-        await refresh_discovery(services.market, client, clock=services.clock, settings=services.settings)
+        await refresh_discovery(
+            services.market, client, clock=services.clock, settings=services.settings, slugs=_slugs(services)
+        )
 
 
 async def _immediate(services: Services) -> None:
     from clash_pipeline.market.polymarket.refresh import refresh_immediate
 
     async with services.polymarket() as client:
-        await refresh_immediate(services.market, client, clock=services.clock, settings=services.settings)
+        await refresh_immediate(
+            services.market, client, clock=services.clock, settings=services.settings, slugs=_slugs(services)
+        )
 
 
 async def _later(services: Services) -> None:
     from clash_pipeline.market.polymarket.refresh import refresh_later
 
     async with services.polymarket() as client:
-        await refresh_later(services.market, client, clock=services.clock, settings=services.settings)
+        await refresh_later(
+            services.market, client, clock=services.clock, settings=services.settings, slugs=_slugs(services)
+        )
+
+
+def _slugs(services: Services) -> frozenset[str]:
+    """The markets and events that strategies name."""
+    return services.named_reads.at(services.clock.now_ms()).markets

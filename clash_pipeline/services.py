@@ -13,6 +13,7 @@ from clash_pipeline.storage.sqlite import Database
 
 if TYPE_CHECKING:
     from clash_pipeline.archive.stores import ArtifactStore
+    from clash_pipeline.clones.named_reads import NamedReads
     from clash_pipeline.market.defillama.client import DefiLlamaClient
     from clash_pipeline.market.hyperliquid.rest import HyperliquidRest
     from clash_pipeline.market.polymarket.client import PolymarketClient
@@ -44,6 +45,13 @@ class Services:
         from clash_pipeline.archive.choice import store_from
 
         return store_from(self.settings)
+
+    @cached_property
+    def named_reads(self) -> "NamedReads":
+        """What strategies read by name, for those who fetch it."""
+        from clash_pipeline.clones.named_reads import NamedReads
+
+        return NamedReads(self.clash)
 
     def close(self) -> None:
         """Close what was opened."""

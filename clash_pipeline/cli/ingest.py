@@ -42,12 +42,12 @@ async def _ingest(services: "Services") -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    settings, market, clock = services.settings, services.market, services.clock
+    settings, market, clock, named = services.settings, services.market, services.clock, services.named_reads
     async with services.hyperliquid() as rest, httpx.AsyncClient() as connections:
         polled = [
             *polls.hyperliquid(market, rest, clock, settings),
-            *polls.polymarket(market, connections, clock, settings),
-            *polls.defillama(market, connections, clock, settings),
+            *polls.polymarket(market, connections, clock, settings, named=lambda: named.at(clock.now_ms()).markets),
+            *polls.defillama(market, connections, clock, settings, named=lambda: named.at(clock.now_ms()).subjects),
         ]
         ingester = Ingester(
             settings, services.clash, market, clock, services.wall, rest, polled,

@@ -4,7 +4,7 @@ One look at each account, one quote a symbol, one pass over market memory for ea
 a broken account, version, quote or row is the trouble of the runs that need it, and of no others.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,6 @@ from clash_pipeline.decisions.packet import Packet, Run
 from clash_pipeline.decisions.runs import ArtifactRef, Claim, Prepared, Services
 from clash_pipeline.decisions.sections import Memo
 from clash_pipeline.decisions.thinning import fitted
-from clash_pipeline.market.polymarket import targets
 from clash_pipeline.market.retrieval import Found
 from clash_pipeline.prop.intake import View
 from clash_pipeline.prop.pricing import Quote
@@ -137,7 +136,6 @@ def _read(services: Services, claims: Sequence[Claim]) -> Group:
             version_id: attempted("version_unreadable", partial(clones.version, connection, version_id), version_id)
             for version_id in {claim.version_id for claim in claims}
         }
-    _want_targets(services, versions.values(), now_ms)
     wanted = _symbols(claims, looks, versions, now_ms)
     quotes = {moment: looking.quotes(services, symbols, moment) for moment, symbols in wanted.items()}
     return Group(now_ms, looks, versions, done, quotes)
@@ -233,13 +231,3 @@ def _store(services: Services, claim: Claim, made: Packet) -> Packed:
     stored = artifacts.put(services.store, claim, "packet", packet.encode(made))
     told = prompt.encode(prompt.assemble(made, stored.sha256))
     return Packed(stored, artifacts.put(services.store, claim, "prompt", told))
-
-
-def _want_targets(services: Services, versions: Iterable[Version | Trouble], now_ms: int) -> None:
-    """Say that the Polymarket markets and events that plans name are still wanted; the polls refresh those first."""
-    compiled = [version.compiled for version in versions if isinstance(version, Version)]
-    plans = [asset.plan for graph in compiled for branch in graph.branches for asset in branch.assets]
-    slugs = {entry.market for plan in plans for entry in plan.entries if entry.market}
-    if slugs:
-        with services.market.write() as connection:
-            targets.want(connection, slugs, now_ms)

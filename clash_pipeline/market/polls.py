@@ -1,7 +1,7 @@
 """The polled channels: what is asked for, how often, and a loop in which one failing poll never disturbs another."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -39,15 +39,26 @@ def hyperliquid(market: Database, rest: Any, clock: Clock, settings: Settings) -
     ]
 
 
-def polymarket(market: Database, connections: Any, clock: Clock, settings: Settings) -> list[Poll]:
-    """Discovery, and the immediate and later market of each linked asset."""
+def polymarket(
+    market: Database,
+    connections: Any,
+    clock: Clock,
+    settings: Settings,
+    *,
+    named: Callable[[], Collection[str]] = tuple,
+) -> list[Poll]:
+    """Discovery, and the immediate and later market of each linked asset; before all the slugs that are `named`."""
     from clash_pipeline.market.polymarket import refresh
     from clash_pipeline.market.polymarket.client import PolymarketClient
 
     client = PolymarketClient.from_settings(settings, connections)
 
     def asking(ask: Callable[..., Awaitable[Any]]) -> Refresh:
-        return lambda _: ask(market, client, clock=clock, settings=settings)
+        async def refreshed(_: int) -> Any:
+            slugs = await asyncio.to_thread(named)
+            return await ask(market, client, clock=clock, settings=settings, slugs=slugs)
+
+        return refreshed
 
     return [
         Poll("polymarket discovery", settings.polymarket_discovery_every_sec, asking(refresh.refresh_discovery)),
@@ -56,15 +67,23 @@ def polymarket(market: Database, connections: Any, clock: Clock, settings: Setti
     ]
 
 
-def defillama(market: Database, connections: Any, clock: Clock, settings: Settings) -> list[Poll]:
-    """The three macro tables, from the same payloads."""
+def defillama(
+    market: Database,
+    connections: Any,
+    clock: Clock,
+    settings: Settings,
+    *,
+    named: Callable[[], Collection[tuple[str, str]]] = tuple,
+) -> list[Poll]:
+    """The three macro tables, from the same payloads, with the subjects that are `named` whatever their size."""
     from clash_pipeline.market.defillama import refresh
     from clash_pipeline.market.defillama.client import DefiLlamaClient
 
     client = DefiLlamaClient.from_settings(settings, connections)
 
-    def asking(_: int) -> Awaitable[Any]:
-        return refresh.refresh_all(market, client, clock=clock, settings=settings)
+    async def asking(_: int) -> Any:
+        wanted = await asyncio.to_thread(named)
+        return await refresh.refresh_all(market, client, clock=clock, settings=settings, wanted=wanted)
 
     return [Poll("defillama", settings.defillama_every_sec, asking)]
 

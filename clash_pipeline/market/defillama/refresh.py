@@ -6,7 +6,7 @@ Each table is a channel with its own `ingestion_runs` row. An endpoint that fail
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from clash_pipeline.clock import DAY_MS, Clock, hour_of
 from clash_pipeline.market import ingestion
@@ -34,14 +34,14 @@ async def refresh_all(
     clock: Clock,
     settings: Settings,
     *,
-    wanted: Iterable[Subject] = (),
+    wanted: Iterable[tuple[str, str]] = (),
     channels: Collection[Table] = CHANNELS,
 ) -> dict[Table, Report]:
     """Fill the channels for the running hour; `wanted` subjects of strategies are kept whatever their size.
 
     Does not raise for the venue: a channel that failed says so in its report and its `ingestion_runs` row.
     """
-    named = frozenset((scope, chain_name(name) if scope == "chain" else name) for scope, name in wanted)
+    named = frozenset(cast(Subject, (scope, chain_name(name) if scope == "chain" else name)) for scope, name in wanted)
     cycle = _Refresh(market, client, clock, settings, named)
     reports: dict[Table, Report] = {}
     if "capital_base" in channels or "capital_flows" in channels:

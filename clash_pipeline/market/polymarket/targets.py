@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import structlog
 
-from clash_pipeline.clock import DAY_MS, Clock
+from clash_pipeline.clock import DAY_MS, HOUR_MS, Clock
 from clash_pipeline.market import ingestion
 from clash_pipeline.market.http import VenueError, VenueUnavailable
 from clash_pipeline.market.polymarket import store
@@ -19,8 +19,12 @@ from clash_pipeline.settings import Settings
 from clash_pipeline.storage.sqlite import Connection, Database
 
 CHANNEL = "targets"
-WANTED_MS = 7 * DAY_MS
-"""A strategy that still wants a target says so again within this."""
+WANTED_MS = HOUR_MS
+"""What strategies and the operator name is said again with every refresh; this is how long a name outlives them."""
+FORGOTTEN_MS = 7 * DAY_MS
+"""A target that nobody has wanted for this long is deleted, with what was wrong with it."""
+MOST_TARGETS = 200
+"""Of one round; what nobody names any more comes last, and what was checked longest ago first *(ours)*."""
 MOST_QUOTED = 100
 """Markets of one event that are sampled, the most liquid first; the first few with their books."""
 MOST_BOOKS = 10
@@ -36,7 +40,8 @@ class Target(NamedTuple):
 
 
 def want(connection: Connection, slugs: Iterable[str], now_ms: int) -> None:
-    """Ask for slugs to be refreshed by every process for the next 7 days."""
+    """Ask for slugs to be refreshed by every process for the next hour; what is long forgotten goes."""
+    connection.execute("DELETE FROM polymarket_targets WHERE wanted_until < ?", (now_ms - FORGOTTEN_MS,))
     connection.executemany(
         """
         INSERT INTO polymarket_targets (slug, wanted_until) VALUES (?, ?)
@@ -47,9 +52,12 @@ def want(connection: Connection, slugs: Iterable[str], now_ms: int) -> None:
 
 
 def wanted(connection: Connection, now_ms: int) -> list[Target]:
-    """The targets of the moment, those checked longest ago first."""
+    """The targets of the moment: those named last, of these the ones checked longest ago, first."""
     rows = connection.execute(
-        "SELECT slug, kind FROM polymarket_targets WHERE wanted_until > ? ORDER BY coalesce(checked_at, 0), slug",
+        """
+        SELECT slug, kind FROM polymarket_targets WHERE wanted_until > ?
+        ORDER BY wanted_until DESC, coalesce(checked_at, 0), slug
+        """,
         (now_ms,),
     )
     return [Target(slug, kind) for slug, kind in rows]
@@ -78,7 +86,7 @@ async def refresh_targets(
             linker = Linker(store.assets(connection))
         refresh = _Refresh(market, client, clock, linker, Books(client, is_on=settings.polymarket_books), cycle)
         cycle.expected, cycle.covered = len(targets), 0
-        failures = [failure for target in targets if (failure := await refresh.one(target))]
+        failures = [failure for target in targets[:MOST_TARGETS] if (failure := await refresh.one(target))]
         cycle.through_t = clock.now_ms()
         if failures:
             raise VenueUnavailable(SOURCE, f"{len(failures)} of {len(targets)} targets were not asked: {failures[0]}")

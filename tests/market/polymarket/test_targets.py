@@ -146,3 +146,33 @@ def test_targets_come_before_the_choice_and_their_failure_stays_their_own(
     with market.read() as connection:
         runs = [tuple(row) for row in connection.execute("SELECT channel, status FROM ingestion_runs ORDER BY id")]
     assert runs == [("targets", "failed"), ("discovery", "ok"), ("immediate", "ok")]
+
+
+def test_what_is_named_now_comes_before_what_was_named_and_each_in_its_turn(market: Database) -> None:
+    with market.write() as connection:
+        targets.want(connection, ["left-over"], NOW)
+        targets.want(connection, ["a", "b"], NOW + MINUTE_MS)
+        connection.execute("UPDATE polymarket_targets SET checked_at = 9 WHERE slug = 'a'")
+        assert [target.slug for target in targets.wanted(connection, NOW + MINUTE_MS)] == ["b", "a", "left-over"]
+
+
+def test_a_target_that_nobody_wants_is_left_alone_in_an_hour_and_forgotten_in_a_week(market: Database) -> None:
+    with market.write() as connection:
+        targets.want(connection, ["a"], NOW)
+        assert targets.wanted(connection, NOW + targets.WANTED_MS) == []
+        targets.want(connection, [], NOW + targets.WANTED_MS + targets.FORGOTTEN_MS)
+        assert connection.execute("SELECT count(*) FROM polymarket_targets").fetchone()[0] == 1
+        targets.want(connection, [], NOW + targets.WANTED_MS + targets.FORGOTTEN_MS + 1)
+        assert connection.execute("SELECT count(*) FROM polymarket_targets").fetchone()[0] == 0
+
+
+def test_no_more_than_a_round_holds_is_asked_at_once(
+    market: Database, gamma: FakeGamma, clock: SettableClock, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "MOST_TARGETS", 1)
+    report = refresh(market, gamma, clock, settings, "market-1", "market-2")
+    assert (report.covered, report.expected) == (1, 2)
+    assert refresh(market, gamma, clock, settings, "market-1", "market-2").covered == 1
+    with market.read() as connection:
+        checked = "SELECT slug FROM polymarket_targets WHERE checked_at IS NOT NULL ORDER BY slug"
+        assert [slug for (slug,) in connection.execute(checked)] == ["market-1", "market-2"]
