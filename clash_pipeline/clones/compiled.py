@@ -38,7 +38,7 @@ class UniverseAsset(msgspec.Struct, frozen=True, order=True):
 class BranchAsset(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     """One traded asset of a branch: why it is in, what it is told, what it reads; `skipped` says why it is left out.
 
-    `budget` is None in versions compiled before format 2.
+    `budget` is None and `streams`, the data streams linked to the asset, 0 in versions compiled before format 2.
     """
 
     symbol: str
@@ -47,6 +47,7 @@ class BranchAsset(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     skipped: str | None
     plan: ReadPlan
     budget: Budget | None = None
+    streams: int = 0
 
 
 class Branch(msgspec.Struct, frozen=True, order=True, omit_defaults=True):

@@ -90,8 +90,9 @@ def _branch(reach: Reach, prompt: TradingPromptNode) -> Branch:
     assets = []
     for symbol, selection in reach.claims(prompt).items():
         text, skipped = resolved_prompt(prompt.config, symbol)
-        plan = plan_of(streams[symbol].values(), symbol, reach.listing)
-        assets.append(BranchAsset(symbol, selection, text, skipped, plan, budgets.of_asset(plan, text)))
+        linked = streams[symbol]
+        plan = plan_of(linked.values(), symbol, reach.listing)
+        assets.append(BranchAsset(symbol, selection, text, skipped, plan, budgets.of_asset(plan, text), len(linked)))
     return Branch(
         id=prompt.id,
         cadence_sec=prompt.config.decision_cadence_sec,

@@ -125,9 +125,12 @@ def exceeded(entitlement: Entitlement, compiled: "Compiled", engine: str, model_
     """What a compiled graph and its engine use beyond the entitlement, with figures; None when all is within."""
     capacity = entitlement.capacity
     candidates = max((branch.max_candidates for branch in compiled.branches), default=0)
+    links = [asset.streams for branch in compiled.branches for asset in branch.assets]
     for what, limit, actual in (
         ("active assets", capacity.assets, len(compiled.symbols)),
         ("enabled prompts", capacity.prompts, len(compiled.branches)),
+        ("links to one asset", capacity.links_per_asset, max(links, default=0)),
+        ("links", capacity.links, sum(links)),
         ("candidates", entitlement.candidates, candidates),
         ("model tier", entitlement.model_tier, model_tier if engine == "model" else 0),
     ):

@@ -165,6 +165,13 @@ BUILDER = Entitlement(CAPACITIES["builder"], 2, False)
         (MOCK_STARTER, "rules", 1, "active assets 4 of 3"),
         (BUILDER._replace(capacity=BUILDER.capacity._replace(prompts=0)), "rules", 1, "enabled prompts 1 of 0"),
         (BUILDER._replace(candidates=9), "rules", 1, "candidates 10 of 9"),
+        (BUILDER._replace(capacity=BUILDER.capacity._replace(links=3)), "rules", 1, "links 4 of 3"),
+        (
+            BUILDER._replace(capacity=BUILDER.capacity._replace(links_per_asset=0)),
+            "rules",
+            1,
+            "links to one asset 1 of 0",
+        ),
     ],
 )
 def test_a_run_is_told_what_its_graph_exceeds(
