@@ -17,6 +17,8 @@ from clash_pipeline.api import documenting, principals, refusals
 from clash_pipeline.api.auth_rates import AuthRates
 from clash_pipeline.api.idempotency import InFlight
 from clash_pipeline.api.limits import LimitMiddleware, Limits
+from clash_pipeline.api.metrics import MeterMiddleware
+from clash_pipeline.api.pages import rendering, table
 from clash_pipeline.api.paging import Cursors
 from clash_pipeline.api.problems import Problem, rate_limited
 from clash_pipeline.api.rates import Allowance
@@ -60,6 +62,7 @@ def create_app(services: Services, secret: bytes, source: random.Random | None =
     for area in AREAS:
         app.include_router(area)
     documenting.install(app, AREAS)
+    table.install(app, app.state.source, str(settings.api_url))
     _answer_problems(app)
     _guard(app, services, keys)
     return app
@@ -72,7 +75,7 @@ def _answer_problems(app: FastAPI) -> None:
 
 
 def _respond(request: Request, error: Exception) -> Response:
-    return refusals.problem_of(error).response(request.state.request_id)
+    return rendering.refusal(request, refusals.problem_of(error))
 
 
 def _guard(app: FastAPI, services: Services, keys: Keys) -> None:
@@ -95,6 +98,7 @@ def _guard(app: FastAPI, services: Services, keys: Keys) -> None:
             expose_headers=["etag", "retry-after", "x-request-id", "idempotency-replayed"],
         )
     app.add_middleware(OuterMiddleware, source=app.state.source)
+    app.add_middleware(MeterMiddleware)
 
 
 def listed(text: str) -> list[str]:

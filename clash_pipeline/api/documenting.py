@@ -120,8 +120,7 @@ def _complete(operation: dict[str, Any], route: GuardedRoute) -> None:
     operation.update(marks.get("describes", {}))
     success = next(iter(status for status in operation["responses"] if status.startswith("2")))
     if media_types := marks.get(SENDS):
-        binary = {"schema": {"type": "string"}}
-        operation["responses"][success]["content"] = dict.fromkeys(media_types, binary)
+        operation["responses"][success]["content"] = {media_type: {} for media_type in media_types}
     operation["responses"] = {success: operation["responses"][success]} | {
         str(status): {
             "description": TITLES[status],

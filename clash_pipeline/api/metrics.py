@@ -1,16 +1,19 @@
 """What Prometheus scrapes: gauges read from the databases when it asks, and the requests of this process."""
 
+import time
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clash_pipeline.market import health
 from clash_pipeline.services import Services
 from clash_pipeline.storage import heartbeats
 
-__all__ = ["CONTENT_TYPE", "REQUESTS", "SECONDS", "exposition"]
+__all__ = ["CONTENT_TYPE", "MeterMiddleware", "exposition"]
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 
 _process = CollectorRegistry()
@@ -18,6 +21,33 @@ REQUESTS = Counter("clash_http_requests", "Requests by method, route and status.
                    registry=_process)  # fmt: skip
 SECONDS = Histogram("clash_http_request_seconds", "Time to the end of the answer.", ("method", "route"),
                     buckets=_BUCKETS, registry=_process)  # fmt: skip
+
+
+class MeterMiddleware:
+    """Counts requests by the route they found, never by their path, so that strangers cannot grow the metrics."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            route = getattr(scope.get("route"), "path", "(none)")
+            REQUESTS.labels(method, route, str(status)).inc()
+            SECONDS.labels(method, route).observe(time.perf_counter() - started)
 
 
 class _Databases:

@@ -43,7 +43,7 @@ class Streams:
         self._open: Counter[str] = Counter()
 
     @contextmanager
-    def one(self, principal: str, settings: Settings) -> Iterator[None]:
+    def one(self, principal: str) -> Iterator[None]:
         """Hold a place while a stream is open."""
         self._open[principal] += 1
         try:
@@ -93,7 +93,7 @@ def stream(request: Request, begin: int, look: Look) -> StreamingResponse:
     streams.refuse_full(principal.name, settings)
 
     async def body() -> AsyncIterator[bytes]:
-        with streams.one(principal.name, settings):
+        with streams.one(principal.name):
             async for part in _events(settings, begin, look):
                 yield part
 

@@ -44,9 +44,7 @@ def _visible(value: str) -> str:
 Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(_visible)]
 """One line of visible text."""
 _MOMENT = {"type": "string", "format": "date-time"}
-Time = Annotated[
-    int, PlainSerializer(iso, return_type=str, when_used="json"), WithJsonSchema(_MOMENT, mode="serialization")
-]
+Time = Annotated[int, PlainSerializer(iso, return_type=str, when_used="json"), WithJsonSchema(_MOMENT)]
 """Milliseconds inside, ISO-8601 with Z on the wire."""
 
 Usd = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]{1,8})?$")]
@@ -65,11 +63,8 @@ def _id(value: Any) -> Any:
     return value
 
 
-Id = Annotated[int, BeforeValidator(_id)]
+Id = Annotated[int, BeforeValidator(_id), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 10**18 - 1})]
 """An id in a path: plain decimal digits, nothing that also happens to be read as a number."""
-
-Limit = Annotated[int, BeforeValidator(_id), Field(ge=1, le=200)]
-"""How many items a page has."""
 
 
 def _moment(value: Any) -> Any:
@@ -87,8 +82,9 @@ _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,15}(?:Z|[+-][0-9]{2}:[0
 Moment = Annotated[int, BeforeValidator(_moment), WithJsonSchema(_MOMENT)]
 """A time in a query: ISO-8601 with Z or an offset, of the years 2000 to 2100."""
 
-CloneId = Annotated[Id, Path(alias="cloneId", ge=1, description="The clone.")]
+CloneId = Annotated[Id, Path(alias="cloneId", description="The clone.")]
 Symbol = Annotated[str, Path(max_length=40, description="The coin as the venue writes it: BTC, kPEPE, PURR/USDC.")]
 Cursor = Annotated[str | None, Query(max_length=100, description="`nextCursor` of the page before.")]
-PageSize = Annotated[Limit, Query(description="Most items of a page.")]
+PageSize = Annotated[int, Query(ge=1, le=200, description="Most items of a page."), BeforeValidator(_id)]
+"""How many items a page has."""
 Text = Annotated[str, Query(max_length=100, min_length=1)]

@@ -21,7 +21,7 @@ from clash_pipeline.services import Services
 from clash_pipeline.units import scaled_text, usd_text
 
 router = area("/api/v1", "prop")
-AccountId = Annotated[Id, Path(alias="accountId", ge=1, description="The prop account.")]
+AccountId = Annotated[Id, Path(alias="accountId", description="The prop account.")]
 State = Literal["pending", "active", "paused", "locked", "completed", "liquidated"]
 Side = Literal["buy", "sell"]
 RATE_DECIMALS = 8

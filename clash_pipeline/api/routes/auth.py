@@ -6,6 +6,7 @@ from fastapi import Request, Response
 from pydantic import Field, StringConstraints
 
 from clash_pipeline.api.auth_rates import AuthRates
+from clash_pipeline.api.documenting import refuses
 from clash_pipeline.api.parts import Me, Parts, SessionKeys
 from clash_pipeline.api.problems import Problem
 from clash_pipeline.api.routing import for_user, public
@@ -90,6 +91,7 @@ def challenge(request: Request, given: ChallengeRequest, parts: Parts) -> Challe
 
 @router.post("/verify", summary="Sign in with a signed message")
 @public
+@refuses(401)
 def verify(request: Request, given: VerifyRequest, parts: Parts, keys: SessionKeys) -> SessionShown:
     """Open a session for the wallet that signed a live challenge."""
     AuthRates.of(request.app).verify(request)
@@ -102,6 +104,7 @@ def verify(request: Request, given: VerifyRequest, parts: Parts, keys: SessionKe
 
 @router.post("/refresh", summary="Exchange a refresh token")
 @public
+@refuses(401)
 def refresh(given: RefreshRequest, parts: Parts, keys: SessionKeys) -> SessionShown:
     """The next pair of tokens; a token that was used before ends the session."""
     return _shown(*sessions.refresh(parts.clash, keys, given.refresh_token, now_ms=parts.wall.now_ms()))

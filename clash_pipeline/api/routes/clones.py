@@ -31,7 +31,7 @@ class CloneRequest(Given):
 
     name: CloneName
     engine: Engine | None = None
-    graph: GraphJson = None
+    graph: GraphJson | None = None
 
 
 class CloneChange(Given):

@@ -33,7 +33,7 @@ from clash_pipeline.units import usd_text
 router = area("/api/v1/clones/{cloneId}", "decisions")
 DRY_RUNS_AT_ONCE = 4
 CHUNK_BYTES = 65_536
-RunId = Annotated[Id, Path(alias="runId", ge=1, description="The decision run.")]
+RunId = Annotated[Id, Path(alias="runId", description="The decision run.")]
 RunState = Literal["queued", "running", "completed", "failed", "skipped"]
 ArtifactKind = Literal["packet", "prompt", "response"]
 KINDS: tuple[ArtifactKind, ...] = ("packet", "prompt", "response")
@@ -43,7 +43,7 @@ _pool = ThreadPoolExecutor(DRY_RUNS_AT_ONCE, "dry-run")
 class DryRunRequest(Given):
     """Another graph than the stored draft, another engine than the clone's; whether packets and prompts are wanted."""
 
-    graph: GraphJson = None
+    graph: GraphJson | None = None
     engine: Engine | None = None
     with_packets: bool = False
 

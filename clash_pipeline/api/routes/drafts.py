@@ -33,7 +33,7 @@ Number = Annotated[Id, Path(ge=1, description="The number of the version: 1, 2, 
 class DraftShown(Shown):
     """A draft as it was saved, layout included; the problems are all that keep it from being published now."""
 
-    graph: GraphJson
+    graph: GraphJson | None
     saved_at: Time | None
     problems: list[GraphProblem]
     can_publish: bool

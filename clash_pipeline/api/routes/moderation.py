@@ -21,8 +21,8 @@ from clash_pipeline.identity.service_tokens import ServiceToken
 router = area("/api/v1/moderation", "moderation")
 MODERATION = for_service("moderation")
 Reason = Annotated[Line, StringConstraints(max_length=REASON_CHARACTERS)]
-ProfileId = Annotated[Id, Path(alias="profileId", ge=1, description="The submission.")]
-ReportId = Annotated[Id, Path(alias="reportId", ge=1, description="The report.")]
+ProfileId = Annotated[Id, Path(alias="profileId", description="The submission.")]
+ReportId = Annotated[Id, Path(alias="reportId", description="The report.")]
 
 
 class DecisionRequest(Given):
