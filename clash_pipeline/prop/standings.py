@@ -56,6 +56,23 @@ def everything(connection: Connection, *, kind: Kind | None = None, only_running
     return _placed([_standing(row) for row in rows])
 
 
+@dataclass(frozen=True)
+class Halt:
+    """A kill switch that is thrown for all accounts."""
+
+    actor: str
+    reason: str
+    halted_at: int
+
+
+def halt_of_all(connection: Connection) -> Halt | None:
+    """The kill switch of all accounts while it is thrown."""
+    row = connection.execute(
+        "SELECT actor, reason, halted_at FROM prop_halts WHERE account_id IS NULL AND released_at IS NULL"
+    ).fetchone()
+    return None if row is None else Halt(*row)
+
+
 def _placed(found: list[Standing]) -> list[Standing]:
     """By return, then by the smaller drawdown, then by age."""
     ranked = sorted(found, key=lambda one: (-one.return_rate, one.max_drawdown, one.account_id))

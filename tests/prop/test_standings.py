@@ -55,6 +55,10 @@ def test_a_kill_switch_for_all_shows_on_each(desk: Desk) -> None:
     admin.halt(desk.clash, actor="test", reason="drill", now_ms=desk.clock.now_ms())
     with desk.clash.read() as connection:
         assert [one.is_halted for one in standings.everything(connection)] == [True]
+        assert standings.halt_of_all(connection) == standings.Halt("test", "drill", desk.clock.now_ms())
+    admin.release(desk.clash, actor="test", reason="over", now_ms=desk.clock.now_ms())
+    with desk.clash.read() as connection:
+        assert standings.halt_of_all(connection) is None
 
 
 def test_ended_accounts_stand_only_where_they_are_asked_for(desk: Desk) -> None:

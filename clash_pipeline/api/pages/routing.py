@@ -1,0 +1,89 @@
+"""Routes of pages: the same guards as the API's, with a visitor's cookies, and refusals that a person can read."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+
+from clash_pipeline.api.pages import forms, rendering
+from clash_pipeline.api.pages.visitors import SignIns, Visitor
+from clash_pipeline.api.problems import Problem
+from clash_pipeline.api.refusals import REFUSALS, problem_of
+from clash_pipeline.api.routing import SERVICE, USER, GuardedRoute
+from clash_pipeline.identity import service_tokens
+from clash_pipeline.services import Services
+
+SAFE = frozenset({"GET", "HEAD"})
+SAYABLE: tuple[type[Exception], ...] = (Problem, RequestValidationError, *REFUSALS)
+"""What a page is told of as a refusal; anything else is a defect of ours."""
+SIGN_IN = {SERVICE: "/admin/login", USER: "/sign-in"}
+
+
+class PageRoute(GuardedRoute):
+    """A page: who looks is known by cookies, and what is refused is refused as a page."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler behind all checks."""
+        handle = super().get_route_handler()
+
+        async def shown(request: Request) -> Response:
+            visitor = _known(request)
+            try:
+                if request.method not in SAFE:
+                    forms.require_own_origin(request, str(request.app.state.services.settings.api_url))
+                answer = await handle(request)
+            except SAYABLE as refusal:
+                answer = self._refused(request, problem_of(refusal))
+            if visitor.operator is not None and self.access.startswith(SERVICE):
+                _audit(request, visitor.operator, self.path, answer.status_code)
+            return answer
+
+        return shown
+
+    def _refused(self, request: Request, problem: Problem) -> Response:
+        kind = self.access.partition(":")[0]
+        if problem.status == 401 and kind in SIGN_IN and request.method in SAFE:
+            back = quote(request.url.path, safe="/")
+            return rendering.see(f"{SIGN_IN[kind]}?next={back}" if len(back) <= 100 else SIGN_IN[kind])
+        return rendering.refusal(request, problem)
+
+
+def pages() -> APIRouter:
+    """A router of pages; they are no part of the client's contract."""
+    return APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+def _known(request: Request) -> Visitor:
+    """Put the visitor, and for guarded routes the principal, where guards and endpoints look for them."""
+    sign_ins: SignIns = request.app.state.sign_ins
+    visitor = sign_ins.visitor(request, request.app.state.services)
+    request.state.visitor = visitor
+    request.state.principal = replace(request.state.principal, session=visitor.user, service=visitor.operator)
+    return visitor
+
+
+def _audit(request: Request, token: service_tokens.ServiceToken, path: str, status: int) -> None:
+    services: Services = request.app.state.services
+    scope = getattr(request.state, "scope", "(none)")
+    with services.clash.write() as connection:
+        service_tokens.used(
+            connection, token, scope, f"{request.method} {path}", status, now_ms=services.wall.now_ms()
+        )  # fmt: skip
+
+
+def _visitor(request: Request) -> Visitor:
+    visitor: Visitor = request.state.visitor
+    return visitor
+
+
+def _sign_ins(request: Request) -> SignIns:
+    found: SignIns = request.app.state.sign_ins
+    return found
+
+
+Looking = Annotated[Visitor, Depends(_visitor)]
+"""Who looks at the page."""
+Cookies = Annotated[SignIns, Depends(_sign_ins)]
