@@ -17,6 +17,7 @@ from clash_pipeline.api import documenting, principals, refusals
 from clash_pipeline.api.auth_rates import AuthRates
 from clash_pipeline.api.idempotency import InFlight
 from clash_pipeline.api.limits import LimitMiddleware, Limits
+from clash_pipeline.api.metrics import MeterMiddleware
 from clash_pipeline.api.pages import rendering, table
 from clash_pipeline.api.paging import Cursors
 from clash_pipeline.api.problems import Problem, rate_limited
@@ -97,6 +98,7 @@ def _guard(app: FastAPI, services: Services, keys: Keys) -> None:
             expose_headers=["etag", "retry-after", "x-request-id", "idempotency-replayed"],
         )
     app.add_middleware(OuterMiddleware, source=app.state.source)
+    app.add_middleware(MeterMiddleware)
 
 
 def listed(text: str) -> list[str]:
