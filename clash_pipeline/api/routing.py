@@ -105,7 +105,13 @@ class GuardedRoute(APIRoute):
 
 def router(prefix: str, tag: str) -> APIRouter:
     """A router of guarded routes; `tag` is the area of the route table."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=GuardedRoute)
+    return APIRouter(prefix=prefix, tags=[tag], route_class=GuardedRoute, generate_unique_id_function=operation_name)
+
+
+def operation_name(route: Any) -> str:
+    """The id of an operation: the name of its endpoint in camelCase, unique among them."""
+    first, *others = str(route.name).split("_")
+    return first + "".join(part.capitalize() for part in others)
 
 
 def _known_query(request: Request, declared: set[str]) -> None:
