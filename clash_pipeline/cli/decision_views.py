@@ -1,6 +1,7 @@
-"""How decision runs look on a terminal: a wave, one run whole, a replay, a dry run."""
+"""How decision runs look on a terminal: a wave, a replay, a dry run; `run_view` shows one run whole."""
 
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,8 +12,6 @@ if TYPE_CHECKING:
     from clash_pipeline.decisions.dry_run import DryRun
     from clash_pipeline.decisions.replaying import Replay
     from clash_pipeline.prop.proposal import ActionResult
-
-PARTS = ("own", "cross_asset", "polymarket", "defillama")
 
 
 def show_wave(due: int, ended: Any) -> None:
@@ -26,28 +25,6 @@ def show_wave(due: int, ended: Any) -> None:
         for run in ended
     ]
     table(f"{len(rows)} of {due} runs ended", columns, rows)
-
-
-def show_run(view: Mapping[str, Any]) -> None:
-    """One run: what it read, what it was told, what it answered, what the gates said, what happened."""
-    from clash_pipeline.clock import iso
-
-    run = view["run"]
-    typer.echo(
-        f"run {run['id']}: clone {run['clone_id']}, account {run['account_id']}, {run['branch']} × {run['symbol']}"
-    )
-    typer.echo(f"tick {iso(run['tick'])} ({run['kind']}), {run['state']}: {run['reason']}, effect {run['effective']}")
-    times = [(name, run[f"{name}_at"]) for name in ("created", "prepared", "decided", "finished")]
-    said = ", ".join(f"{name} {iso(at)}" for name, at in times if at is not None)
-    typer.echo(f"{said}; attempt {run['attempts']} by {run['claimed_by']}")
-    if run["fill_at"] is not None:
-        typer.echo(f"filled at the common instant {iso(run['fill_at'])}")
-    _show_packet(view["packet"])
-    _show_prompt(view["prompt"])
-    _show_answer(view["response"], view["trace"])
-    _show_actions(view["actions"])
-    stored = [(kind, item["key"], item["sha256"][:12]) for kind, item in view["artifacts"].items()]
-    table("Artifacts", ("kind", "key", "sha256"), stored)
 
 
 def show_replay(found: "Replay") -> None:
@@ -68,56 +45,21 @@ def show_dry_run(found: "DryRun") -> None:
     rows = [(run.branch, run.symbol, run.state, run.reason, run.effective, _answer(run.response)) for run in found.runs]
     table(f"{len(rows)} runs", columns, rows)
     for run in found.runs:
-        _show_actions(run.actions)
+        show_actions(run.actions)
     typer.echo(f"scratch account: {found.start_balance} → {found.balance} USD; no prop account was touched")
 
 
-def _show_packet(packet: Any) -> None:
-    if not packet:
-        return
-    if "unreadable" in packet:
-        typer.echo(f"packet: {packet['unreadable']}")
-        return
-    rows = [
-        (
-            place, section["source"], section["channel"], section["of"], len(section["rows"]), section["found"],
-            section["age_ms"], section.get("left_out") or section.get("problem"),
-        )
-        for place in PARTS
-        for section in packet.get(place, ())
-    ]  # fmt: skip
-    table("Read", ("part", "source", "channel", "of", "rows>", "found>", "age ms>", "problem"), rows)
-
-
-def _show_prompt(prompt: Any) -> None:
-    if prompt and "estimated_tokens" in prompt:
-        typer.echo(f"told: about {prompt['estimated_tokens']} tokens, {len(prompt['user'])} characters of context")
-
-
-def _show_answer(response: Any, trace: Any) -> None:
-    if response and "answer" in response:
-        answer = response["answer"]
-        terms = ", ".join(
-            f"{name} {answer[name]}"
-            for name in ("sizePct", "leverage", "stopLossPct", "takeProfitPct", "confidence")
-            if answer.get(name) is not None
-        )
-        typer.echo(f"{response['engine']} answered {answer['action']} ({terms}): {answer.get('rationale', '')}")
-    elif response:
-        typer.echo(f"response: {response.get('unreadable', 'unreadable')}")
-    if trace:
-        typer.echo("the model's own text is in the trace artifact")
-
-
-def _show_actions(actions: "Iterable[ActionResult]") -> None:
+def show_actions(actions: "Iterable[ActionResult]") -> None:
+    """What the gates said of each action, and its fills."""
     for action in actions:
         figures = ", ".join(f"{name} {value}" for name, value in action.figures.items() if value is not None)
         verdict = "passed the gates" if action.reject_code is None else f"refused by {action.reject_code}"
-        typer.echo(f"{action.action} {action.symbol} {verdict}: {figures}")
+        for line in textwrap.wrap(f"{action.action} {action.symbol} {verdict}: {figures}", 100, subsequent_indent="  "):
+            typer.echo(line)
         for fill in action.fills:
             typer.echo(
-                f"  {fill.side} {fill.size} at {fill.price} ({fill.price_source}, {fill.price_age_ms} ms old), "
-                f"notional {fill.notional}, fee {fill.fee}, realized {fill.realized} USD"
+                f"  {fill.side} {fill.size} at {fill.price} ({fill.price_source}, {fill.price_age_ms} ms old)\n"
+                f"    notional {fill.notional} USD, fee {fill.fee} USD, realized {fill.realized} USD"
             )
 
 

@@ -78,6 +78,7 @@ def list_runs(
 @one_line_errors
 def show(run_id: RunId, json: AsJson = False) -> None:
     """One run: what it read, what it answered, what the gates said, what happened."""
+    from clash_pipeline.cli.run_view import show_run
     from clash_pipeline.decisions import views
     from clash_pipeline.decisions.views import RunUnknown
 
@@ -86,7 +87,7 @@ def show(run_id: RunId, json: AsJson = False) -> None:
             view = views.run_view(built.clash, built.store, run_id)
         except RunUnknown as error:
             fail(str(error))
-    print_json(view) if json else decision_views.show_run(view)
+    print_json(view) if json else show_run(view)
 
 
 @app.command("packet")

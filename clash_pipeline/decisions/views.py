@@ -50,7 +50,7 @@ def run_view(clash: Database, store: ArtifactStore, run_id: int) -> dict[str, An
 
 
 def call_view(call: Mapping[str, Any]) -> dict[str, Any]:
-    """One model call: who was asked and who answered, attempts, tokens and latency; costs in USD, None where unknown."""
+    """One model call: who was asked and who answered, attempts, tokens, latency; costs in USD, None is unknown."""
     cost = call["cost"]
     return {
         "id": call["id"],

@@ -39,6 +39,39 @@ def test_a_clone_trades_by_its_model_and_its_spending_is_shown(run: Run, world: 
     assert "canary-5e1" not in run("model", "tiers").stdout
 
 
+@pytest.mark.usefixtures("model")
+def test_a_run_shows_its_model_call_whole(run: Run, world: World) -> None:
+    run("clones", "create", "Ada", "--engine", "model", "--symbols", "BTC")
+    run("decisions", "run-once", "--clone-id", "1", "--force")
+    (call,) = json.loads(run("decisions", "show", "1", "--json").stdout)["calls"]
+    assert (call["state"], call["code"], call["tier"], call["attempts"]) == ("settled", None, 1, 1)
+    assert (call["model"], call["served_model"]) == ("clash-replay", "clash-replay")
+    assert call["tokens"] == call["prompt_tokens"] + call["completion_tokens"]
+    micro_usd = call["prompt_tokens"] * 1 + call["completion_tokens"] * 4
+    assert call["cost"] == f"0.{micro_usd:06d}".rstrip("0")
+    shown = run("decisions", "show", "1").stdout
+    assert "asked: clash-replay of tier 1, served by clash-replay: answered after 1 attempts" in shown
+    assert f"charged {call['tokens']:,} tokens, {call['cost']} USD" in shown
+    assert "model answered open_long" in shown
+    assert max(map(len, map(str.rstrip, shown.splitlines()))) <= 100
+
+
+def test_a_call_that_nobody_answered_shows_its_code_and_what_is_unknown(
+    run: Run, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The endpoint is gone: no tokens, no model that served."""
+    for name, value in {"URL": "http://127.0.0.1:9/v1", "KEY": "k", "1": "gone", "1_PRICES": "1,4"}.items():
+        monkeypatch.setenv(f"CLASH_MODEL_{name}", value)
+    monkeypatch.setenv("CLASH_MODEL_BACKOFF_SEC", "0")
+    run("clones", "create", "Ada", "--engine", "model", "--symbols", "BTC")
+    assert run("decisions", "run-once", "--clone-id", "1", "--force").exit_code == 1
+    shown = run("decisions", "show", "1").stdout
+    assert "Run 1: failed, model_unavailable; effect hold" in shown
+    assert "asked: gone of tier 1, served by unknown: failed as model_unavailable after 2 attempts" in shown
+    assert "unknown tokens in, unknown out; charged 0 tokens, 0 USD" in shown
+    assert "no answer: model_unavailable" in shown
+
+
 def test_a_persona_that_does_not_exist_is_refused_in_one_line(run: Run) -> None:
     refused = run("model", "serve", "--persona", "guru")
     assert refused.exit_code == 2
