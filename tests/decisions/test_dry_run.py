@@ -1,5 +1,7 @@
 """Dry run: everything a draft would do, through the real stages, and not a byte of any prop account changed."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +14,11 @@ from clash_pipeline.clones.validation import GraphInvalid
 from clash_pipeline.decisions import dry_run, waves
 from clash_pipeline.decisions.audit import audit
 from clash_pipeline.market import listing
+from clash_pipeline.replay.model_server import ModelServer, served
+from clash_pipeline.settings import load
+from clash_pipeline.storage.sqlite import one
+from tests.fakes.llm_server import LONG
+from tests.fakes.spending import MODEL
 from tests.fakes.world import RISING, World
 
 PROP = (
@@ -109,3 +116,51 @@ def test_the_clones_own_entitlement_holds(world: World, clone: int) -> None:
 def test_without_a_key_a_model_is_not_asked(world: World, clone: int) -> None:
     (run,) = dry_run.dry_run(world, clone, engine="model").runs
     assert (run.state, run.reason) == ("failed", "key_missing")
+
+
+@pytest.fixture
+def asked(world: World) -> Iterator[World]:
+    """The world with a model that always goes long."""
+    with served(ModelServer(lambda _: LONG)) as url:
+        home = str(world.settings.home)
+        yield replace(world, settings=load({**MODEL, "CLASH_MODEL_URL": url, "CLASH_HOME": home}))
+
+
+def calls(world: World) -> list[tuple[Any, ...]]:
+    with world.clash.read() as connection:
+        rows = connection.execute("SELECT run_id, claim_token, state, code, tokens > 0 FROM model_calls ORDER BY id")
+        return [tuple(row) for row in rows]
+
+
+def test_a_dry_run_by_model_is_charged_like_any_call_and_belongs_to_no_run(asked: World, clone: int) -> None:
+    (run,) = dry_run.dry_run(asked, clone, engine="model").runs
+    assert (run.state, run.reason, run.effective) == ("completed", "filled", "open_long")
+    assert calls(asked) == [(None, 0, "settled", None, 1)]
+    with asked.clash.read() as connection:
+        assert one(connection, "SELECT tokens FROM model_spending WHERE scope = 'clone/1' AND span = 'day'") > 0
+    dry_run.dry_run(asked, clone, engine="model")
+    assert len(calls(asked)) == 2
+    assert audit(asked.clash).is_clean
+
+
+def test_dry_runs_and_runs_share_one_budget(asked: World, clone: int) -> None:
+    """What a dry run spent is missing to the clone's own run, which fails with the limit's name, unasked."""
+    dry_run.dry_run(asked, clone, engine="model")
+    with asked.clash.read() as connection:
+        spent = one(connection, "SELECT tokens FROM model_spending WHERE scope = 'clone/1' AND span = 'day'")
+    bounded = replace(asked, settings=asked.settings.model_copy(update={"model_clone_tokens_day": spent + 10}))
+    with bounded.clash.write() as connection:
+        connection.execute("UPDATE clones SET engine = 'model'")
+    bounded.clock.advance(1)
+    bounded.minute("BTC", "100", hist=0.5, hist_before=0.3, **RISING)
+    (ended,) = waves.run_once(bounded, clone_id=clone, force=True).ended
+    assert (ended.state, ended.reason) == ("failed", "budget_exhausted: clone tokens a day")
+    (run,) = dry_run.dry_run(bounded, clone, engine="model").runs
+    assert (run.state, run.reason) == ("failed", "budget_exhausted: clone tokens a day")
+    assert len(calls(bounded)) == 1
+
+
+def test_control_a_budget_that_is_large_enough_lets_both_ask(asked: World, clone: int) -> None:
+    dry_run.dry_run(asked, clone, engine="model")
+    assert dry_run.dry_run(asked, clone, engine="model").runs[0].state == "completed"
+    assert len(calls(asked)) == 2
