@@ -1,7 +1,7 @@
 """D8: a spike of 60 s and ±30 % on one asset just before an end changes no rank, no stop and no liquidation.
 
 Three race accounts hold different books; one race has the spike, its twin of the same seed has not. The spike is in
-what is traded: mids and the close of one minute. The venue's own mark does not follow it, being smoothed by construction
+what is traded: mids and the close of one minute. The venue's own mark does not follow it, smoothed by construction
 (10 §1); where there is none, the median of five closes stands in. At the fixing, one whole mark may be wrong as well.
 """
 
