@@ -69,12 +69,6 @@ def _marked(endpoint: Endpoint, mark: str, value: object) -> Endpoint:
     return endpoint
 
 
-def operation_name(route: Any) -> str:
-    """The id of an operation: the name of its endpoint in camelCase, unique among them."""
-    first, *others = str(route.name).split("_")
-    return first + "".join(part.capitalize() for part in others)
-
-
 def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
     """Let the application know its document; it is made when somebody asks."""
     routes = [route for router in routers for route in router.routes if isinstance(route, GuardedRoute)]

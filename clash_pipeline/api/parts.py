@@ -1,4 +1,7 @@
-"""What endpoints ask for: the services of this process, who asks, and the keys of sessions."""
+"""What endpoints ask for: the services of this process, who asks, and the keys of sessions.
+
+They are coroutines, because what is none costs a hop to another thread, and a request asks for several.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -21,27 +24,27 @@ if TYPE_CHECKING:
     from clash_pipeline.archive.stores import ArtifactStore
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-def _me(request: Request) -> Session:
+async def _me(request: Request) -> Session:
     session: Session = request.state.principal.user()
     return session
 
 
-def _service(request: Request) -> ServiceToken:
+async def _service(request: Request) -> ServiceToken:
     token: ServiceToken = request.state.principal.service
     return token
 
 
-def _keys(request: Request) -> Keys:
+async def _keys(request: Request) -> Keys:
     keys: Keys = request.app.state.keys
     return keys
 
 
-def _cursors(request: Request) -> Cursors:
+async def _cursors(request: Request) -> Cursors:
     cursors: Cursors = request.app.state.cursors
     return cursors
 

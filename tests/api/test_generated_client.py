@@ -1,4 +1,4 @@
-"""A client that a public generator made of the OpenAPI file completes the creator's journey against the running server."""
+"""A client that a public generator made of the OpenAPI file goes the creator's way against the running server."""
 
 import importlib
 import itertools

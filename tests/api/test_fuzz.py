@@ -1,0 +1,147 @@
+"""A1 and A11: whatever bytes come, no answer is ours to be ashamed of; A9: no request makes us call anybody."""
+
+import asyncio
+import json
+import os
+import random
+import socket
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from clash_pipeline.settings import Settings
+from tests.api.test_authorisation import DECISIONS, EXISTING, operations
+from tests.fakes import pictures
+from tests.fakes.fuzzing import Answer, Raw, Seed, barrage, put, wrong
+from tests.fakes.stocked_api import StockedApi
+from tests.fakes.wallet import Wallet
+
+SEED = int(os.environ.get("CLASH_FUZZ_SEED", "20260312"))
+TOKENS = (b"authorization", b"x-service-token")
+SLOW = frozenset({"dryRunDraft", "streamFills", "streamIngestion", "submitImage", "metrics"})
+"""Each takes tens of milliseconds: asked for one time in fifty."""
+
+
+@pytest.fixture
+def house(settings: Settings) -> StockedApi:
+    """The system under fire; artifacts are in a folder of this test."""
+    return StockedApi(settings)
+
+
+def seeds(house: StockedApi) -> list[Seed]:
+    """A good request of every operation, as the owner, as an operator, or as nobody."""
+    user, service = house.bearer(), house.service()
+    found = []
+    for method, path, kind, operation in operations():
+        name = operation["operationId"]
+        own = {"userToken": user, "serviceToken": service}.get(kind, {})
+        if name == "logout":  # that of somebody whom nothing else depends on
+            own = house.bearer(Wallet(77))
+        content = operation.get("requestBody", {}).get("content", {})
+        example = content.get("application/json", {}).get("example")
+        body = b"" if example is None else json.dumps(example).encode()
+        if "image/png" in content:
+            body = pictures.encoded(pictures.picture(), "PNG")
+        kinds = {"content-type": "image/png" if "image/png" in content else "application/json"} if content else {}
+        sent = {**own, **kinds, "idempotency-key": "fuzz-000000000001", "if-match": "*"}
+        if "/live/" in path:
+            sent["accept"] = "text/event-stream"
+        headers = tuple((key.encode(), value.encode()) for key, value in sent.items())
+        names = EXISTING | DECISIONS.get(name, {})
+        seed = Seed(name, method.upper(), path.format(**names), headers, body)
+        found += [seed] if name in SLOW else [seed] * 50
+    return found
+
+
+def fire(house: StockedApi, count: int) -> None:
+    """So many requests, none with an answer that is wrong; of four, one comes with a good token."""
+    known = seeds(house)
+    unknown = [replace(seed, headers=tuple(pair for pair in seed.headers if pair[0] not in TOKENS)) for seed in known]
+    shown = random.Random(SEED)
+    found = barrage(house.api.app, known, count // 4, shown) + barrage(house.api.app, unknown, count * 3 // 4, shown)
+    assert found == [], f"seed {SEED}: {len(found)} of {count}, first {found[0]}"
+
+
+@pytest.mark.slow
+def test_fifty_thousand_raw_requests(house: StockedApi) -> None:
+    fire(house, 50_000)
+
+
+@pytest.mark.soak
+def test_a_million_raw_requests(house: StockedApi) -> None:
+    fire(house, 1_000_000)
+
+
+def test_the_seeds_are_good(house: StockedApi) -> None:
+    """What is mutated begins as requests that work, so that the fuzz reaches past the doors."""
+    refused = {}
+    for seed in {seed.operation: seed for seed in seeds(house)}.values():
+        raw = Raw(seed.operation, seed.method, seed.path, b"", seed.headers, seed.body)
+        answer = asyncio.run(put(house.api.app, raw))
+        if answer.status >= 400:
+            refused[seed.operation] = answer.status
+    assert refused.keys() - {"verify"} == {"refresh", "getResult", "getIngestionSeries"}
+
+
+@pytest.fixture
+def outgoing(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every address that this process tries to reach."""
+    asked: list[Any] = []
+    connect = socket.socket.connect
+
+    def watched(self: socket.socket, address: Any) -> None:
+        asked.append(address)
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", watched)
+    monkeypatch.setattr(socket.socket, "connect_ex", watched)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *parts, **_: asked.append(parts) or [])
+    return asked
+
+
+def test_no_request_makes_us_call_anybody(house: StockedApi, outgoing: list[Any]) -> None:
+    fire(house, 2_000)
+    assert outgoing == []
+
+
+def test_control_a_call_is_seen(outgoing: list[Any]) -> None:
+    with socket.socket() as made, pytest.raises(OSError, match="refused"):
+        made.connect(("127.0.0.1", 9))
+    assert outgoing == [("127.0.0.1", 9)]
+
+
+def test_control_a_defect_is_found(house: StockedApi) -> None:
+    def broken(app: FastAPI) -> None:
+        app.router.routes.insert(0, next(iter(_failing().router.routes)))
+
+    broken(house.api.app)
+    assert any("status 500" in line for line in barrage(house.api.app, seeds(house), 400, random.Random(SEED)))
+
+
+def _failing() -> FastAPI:
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.api_route("/api/v1/clones", methods=["GET", "POST"])
+    def fail() -> None:
+        raise RuntimeError("a defect")
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body"),
+    [
+        (500, b"application/problem+json", b"{}"),
+        (400, b"application/json", b"{}"),
+        (422, b"application/problem+json", b'{"status":400,"code":"value","requestId":"1"}'),
+        (404, b"application/problem+json", b'{"status":404,"code":"No Code","requestId":"1"}'),
+        (200, b"application/json", b'{"at":"/work/main/x.py"}'),
+        (200, b"application/json", b'"canary-4f1d7c-2"'),
+        (422, b"application/problem+json", b'{"detail":"near SELECT name"}'),
+    ],
+)
+def test_control_bad_answers_are_recognised(status: int, kind: bytes, body: bytes) -> None:
+    raw = Raw("x", "GET", "/", b"", (), b"")
+    assert wrong(raw, Answer(status, {b"content-type": kind}, body)) is not None
