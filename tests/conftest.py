@@ -14,6 +14,7 @@ from clash_pipeline.settings import Settings
 from clash_pipeline.settings import load as load_settings
 from clash_pipeline.storage.files import migrate_all, open_clash, open_market
 from clash_pipeline.storage.sqlite import Database
+from tests.fakes.browsers import chromium
 
 NOW = 1_753_100_000_000
 """2025-07-21T12:13:20Z: inside the days of the recorded candles."""
@@ -30,10 +31,12 @@ hypothesis_settings.load_profile("soak" if SOAK else "ci")
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect, in one place, what needs absent recordings, and what belongs to the other size of run."""
-    has_recordings = RECORDINGS.is_dir()
+    has_recordings, has_browser = RECORDINGS.is_dir(), chromium() is not None
     kept, left_out = [], []
     for item in items:
-        needs_absent = item.get_closest_marker("recordings") and not has_recordings
+        needs_absent = (item.get_closest_marker("recordings") and not has_recordings) or (
+            item.get_closest_marker("browser") and not has_browser
+        )
         (left_out if needs_absent or not belongs(item) else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -48,9 +51,10 @@ def belongs(item: pytest.Item) -> bool:
     return is_soak or item.get_closest_marker("goal") is not None or "control" in item.name.partition("[")[0]
 
 
-def pytest_report_header() -> str:
-    """Say whether real recordings are part of this run."""
-    return "recordings: found" if RECORDINGS.is_dir() else "recordings: absent, their tests are deselected"
+def pytest_report_header() -> list[str]:
+    """Say whether real recordings and a browser are part of this run."""
+    absent = "absent, their tests are deselected"
+    return [f"recordings: {'found' if RECORDINGS.is_dir() else absent}", f"browser: {chromium() or absent}"]
 
 
 @pytest.fixture

@@ -33,15 +33,23 @@ class Showroom:
     """The application over a system that was used; `owner` is the wallet of the one clone that belongs to a user."""
 
     settings: Settings
+    like: "Showroom | None" = None
+    """A filled one whose home was copied to this one's; without it, this one is filled."""
     owner: Wallet = field(default_factory=lambda: Wallet(7))
 
     def __post_init__(self) -> None:
         self.clock, self.wall = SettableClock(T0 - MINUTES * MINUTE_MS), SettableClock(T0)
         self.services = Services(self.settings, self.clock, self.wall)
-        self.world = World(
-            self.settings, self.clock, self.services.clash, self.services.market, self.services.store
-        )  # fmt: skip
+        self.world = World(self.settings, self.clock, self.services.clash, self.services.market, self.services.store)
         self.api = Api(self.services, self.wall)
+        if self.like is None:
+            self._fill()
+        else:
+            self.own, self.other, self.report = self.like.own, self.like.other, self.like.report
+            self.waiting = self.like.waiting
+            self.clock.set(self.like.clock.now_ms())
+
+    def _fill(self) -> None:
         self._market()
         self._ingestion()
         self._clones()
@@ -113,15 +121,21 @@ class Showroom:
         self.other = clone_desk.create(self.services, "House momentum", graph, engine="rules")
 
     def _trade(self) -> None:
-        """Three quarters of an hour: a trend that is followed, then a fall that ends it; marks each minute."""
+        """Three quarters of an hour: a trend that is followed, then a fall of BTC that ends it; marks each minute."""
         source = random.Random(11)
         for minute in range(MINUTES):
             self.clock.advance(MINUTE_MS)
-            falling = minute > 30
-            price = 100 + minute / 10 - (6 if falling else 0) + source.uniform(-0.2, 0.2)
-            for symbol in ("BTC", "ETH"):
-                values = {**RISING, "rsi14": 40.0} if falling else RISING
-                self.world.minute(symbol, f"{price:.2f}", hist=-0.2 if falling else 0.5, hist_before=0.3, **values)
+            is_over = minute > 30
+            price = 100 + minute / 10 + source.uniform(-0.2, 0.2)
+            values = {**RISING, "rsi14": 40.0, "ema20": 98.5} if is_over else RISING
+            self.world.minute("ETH", f"{price:.2f}", hist=0.5, hist_before=0.3, **RISING)
+            self.world.minute("BTC", f"{price - 6 * is_over:.2f}", hist=0.5 - is_over, hist_before=0.3, **values)
+            if self.clock.now_ms() % HOUR_MS == 0:
+                for symbol in ("BTC", "ETH"):
+                    market_rows.oracle(self.services.market, symbol, self.clock.now_ms(), "100")
+                    market_rows.funding_rate(
+                        self.services.market, symbol, self.clock.now_ms(), 125_000, known_at=self.clock.now_ms()
+                    )
             waves.run_once(self.services)
             for account in (self.own.account_id, self.other.account_id):
                 mark(self.services.clash, self.services.market, account, self.clock.now_ms())

@@ -36,16 +36,18 @@ class PageRoute(GuardedRoute):
                     forms.require_own_origin(request, str(request.app.state.services.settings.api_url))
                 answer = await handle(request)
             except SAYABLE as refusal:
-                answer = self._refused(request, problem_of(refusal))
+                answer = self._refused(request, visitor, problem_of(refusal))
             if visitor.operator is not None and self.access.startswith(SERVICE):
                 _audit(request, visitor.operator, self.path, answer.status_code)
             return answer
 
         return shown
 
-    def _refused(self, request: Request, problem: Problem) -> Response:
+    def _refused(self, request: Request, visitor: Visitor, problem: Problem) -> Response:
+        """Who is not signed in, in the way that this page needs, is led to where they can be."""
         kind = self.access.partition(":")[0]
-        if problem.status == 401 and kind in SIGN_IN and request.method in SAFE:
+        is_stranger = visitor.operator is None if kind == SERVICE else problem.status == 401
+        if is_stranger and problem.status in (401, 403) and kind in SIGN_IN and request.method in SAFE:
             back = quote(request.url.path, safe="/")
             return rendering.see(f"{SIGN_IN[kind]}?next={back}" if len(back) <= 100 else SIGN_IN[kind])
         return rendering.refusal(request, problem)
