@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clash_pipeline.api import documenting, principals, refusals
@@ -72,7 +73,16 @@ def _answer_problems(app: FastAPI) -> None:
 
 
 def _respond(request: Request, error: Exception) -> Response:
-    return rendering.refusal(request, refusals.problem_of(error))
+    problem = refusals.problem_of(error)
+    if problem.status == 405:  # routing names the methods of the first route with this path alone
+        problem.headers["allow"] = ", ".join(_methods(request))
+    return rendering.refusal(request, problem)
+
+
+def _methods(request: Request) -> list[str]:
+    routes = (route for route in request.app.router.routes if isinstance(route, Route))
+    found = (route.methods or () for route in routes if route.path_regex.match(request.scope["path"]))
+    return sorted({method for methods in found for method in methods})
 
 
 def _guard(app: FastAPI, services: Services, keys: Keys) -> None:

@@ -17,9 +17,8 @@ from tests.fakes.wallet import Wallet
 
 EXISTING = {
     "cloneId": "1", "runId": "1", "accountId": "1", "symbol": "BTC", "kind": "packet", "number": "1", "profileId": "1",
-    "reportId": "1", "decision": "approve", "change": "retire", "act": "pause", "switch": "halt",
+    "reportId": "1",
 }  # fmt: skip
-DECISIONS = {"decideReport": {"decision": "uphold"}}
 ABSENT = {"cloneId": "999999", "accountId": "999999"}
 Headers = dict[str, Any]
 OWNED = frozenset({"cloneId", "accountId"})
@@ -59,7 +58,7 @@ def ask(
     house: StockedApi, method: str, path: str, operation: dict[str, Any], headers: Headers, **other: str
 ) -> httpx.Response:
     """The operation with its example, on things that exist or on others."""
-    names = EXISTING | DECISIONS.get(operation["operationId"], {}) | other
+    names = EXISTING | other
     content = operation.get("requestBody", {}).get("content", {})
     body = content.get("application/json", {}).get("example")
     sent = {"idempotency-key": "authorisation-0001", "if-match": "*", "accept": "*/*, text/event-stream", **headers}

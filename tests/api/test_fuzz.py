@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from clash_pipeline.settings import Settings
-from tests.api.test_authorisation import DECISIONS, EXISTING, operations
+from tests.api.test_authorisation import EXISTING, operations
 from tests.fakes import pictures
 from tests.fakes.fuzzing import Answer, Raw, Seed, barrage, put, wrong
 from tests.fakes.stocked_api import StockedApi
@@ -49,8 +49,7 @@ def seeds(house: StockedApi) -> list[Seed]:
         if "/live/" in path:
             sent["accept"] = "text/event-stream"
         headers = tuple((key.encode(), value.encode()) for key, value in sent.items())
-        names = EXISTING | DECISIONS.get(name, {})
-        seed = Seed(name, method.upper(), path.format(**names), headers, body)
+        seed = Seed(name, method.upper(), path.format(**EXISTING), headers, body)
         found += [seed] if name in SLOW else [seed] * 50
     return found
 

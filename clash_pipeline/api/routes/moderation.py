@@ -25,9 +25,24 @@ ProfileId = Annotated[Id, Path(alias="profileId", description="The submission.")
 ReportId = Annotated[Id, Path(alias="reportId", description="The report.")]
 
 
-class DecisionRequest(Given):
-    """Why; needed for everything but an approval and a reinstatement."""
+class ProfileDecision(Given):
+    """Show a submission from now on, or refuse it; a refusal needs a reason."""
 
+    decision: Literal["approve", "reject"]
+    reason: Reason = ""
+
+
+class ReportDecision(Given):
+    """Take down what was reported, or leave it; either needs a reason."""
+
+    decision: Literal["uphold", "dismiss"]
+    reason: Reason = ""
+
+
+class RetirementChange(Given):
+    """Retire a clone, with a reason, or reinstate it."""
+
+    is_retired: bool
     reason: Reason = ""
 
 
@@ -108,18 +123,17 @@ def get_submitted_image(request: Request, profile_id: ProfileId, token: Operator
     return image_response(request, parts, image, "private, no-store")
 
 
-@router.post("/profiles/{profileId}/{decision}", summary="Decide about a submission")
+@router.post("/profiles/{profileId}/decision", summary="Decide about a submission")
 @MODERATION
 @refuses(409)
 def decide_profile(
     profile_id: ProfileId,
-    decision: Annotated[Literal["approve", "reject"], Path(description="approve or reject.")],
-    given: DecisionRequest,
+    given: ProfileDecision,
     token: Operator,
     parts: Parts,
 ) -> QueuedShown:
     """Show a submitted profile from now on, or refuse it with a reason; the same decision again changes nothing."""
-    decide: Callable[..., Profile] = moderation.approve if decision == "approve" else moderation.reject
+    decide: Callable[..., Profile] = moderation.approve if given.decision == "approve" else moderation.reject
     now_ms = parts.clock.now_ms()
     with parts.clash.write() as connection:
         return _queued(decide(connection, profile_id, actor=actor_of(token), reason=given.reason, now_ms=now_ms))
@@ -133,18 +147,17 @@ def list_reports(token: Operator, parts: Parts, limit: PageSize = 100) -> Report
         return ReportQueue(items=[_report(report) for report in reports.waiting(connection, limit=limit)])
 
 
-@router.post("/reports/{reportId}/{decision}", summary="Decide about a report")
+@router.post("/reports/{reportId}/decision", summary="Decide about a report")
 @MODERATION
 @refuses(409)
 def decide_report(
     report_id: ReportId,
-    decision: Annotated[Literal["uphold", "dismiss"], Path(description="uphold or dismiss.")],
-    given: DecisionRequest,
+    given: ReportDecision,
     token: Operator,
     parts: Parts,
 ) -> ReportedShown:
     """Close a report; upholding it takes down the profile that was reported."""
-    decide: Callable[..., Report] = {"uphold": reports.uphold, "dismiss": reports.dismiss}[decision]
+    decide: Callable[..., Report] = reports.uphold if given.decision == "uphold" else reports.dismiss
     now_ms = parts.clock.now_ms()
     with parts.clash.write() as connection:
         return _report(decide(connection, report_id, actor=actor_of(token), reason=given.reason, now_ms=now_ms))
@@ -164,22 +177,21 @@ def get_moderated(clone_id: CloneId, token: Operator, parts: Parts) -> Moderated
         )
 
 
-@router.post("/clones/{cloneId}/{change}", summary="Retire or reinstate a clone")
+@router.post("/clones/{cloneId}/retirement", summary="Retire or reinstate a clone")
 @MODERATION
 @refuses(409)
 def change_retirement(
     clone_id: CloneId,
-    change: Annotated[Literal["retire", "reinstate"], Path(description="retire or reinstate.")],
-    given: DecisionRequest,
+    given: RetirementChange,
     token: Operator,
     parts: Parts,
 ) -> RetirementShown:
     """Retire a clone, which frees its name, or take that back; the same again changes nothing."""
-    act: Callable[..., bool] = moderation.retire if change == "retire" else moderation.reinstate
+    act: Callable[..., bool] = moderation.retire if given.is_retired else moderation.reinstate
     now_ms = parts.clock.now_ms()
     with parts.clash.write() as connection:
         changed = act(connection, clone_id, actor=actor_of(token), reason=given.reason, now_ms=now_ms)
-    return RetirementShown(clone_id=clone_id, is_retired=change == "retire", has_changed=changed)
+    return RetirementShown(clone_id=clone_id, is_retired=given.is_retired, has_changed=changed)
 
 
 def actor_of(token: ServiceToken) -> str:

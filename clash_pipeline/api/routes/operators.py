@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-from fastapi import Path
 from pydantic import StringConstraints
 
 from clash_pipeline.api.documenting import refuses
@@ -21,9 +20,17 @@ Reason = Annotated[Line, StringConstraints(min_length=1, max_length=500)]
 Act = Literal["pause", "resume", "lock", "unlock", "complete", "liquidate", "halt", "release"]
 
 
-class ActRequest(Given):
-    """Why; written down with the act."""
+class AccountAct(Given):
+    """What is done to one account, and why; both are written down."""
 
+    act: Act
+    reason: Reason
+
+
+class SwitchAct(Given):
+    """The kill switch of all accounts: thrown or taken back, and why."""
+
+    act: Literal["halt", "release"]
     reason: Reason
 
 
@@ -69,18 +76,17 @@ def get_any_account(account_id: AccountId, token: Operator, parts: Parts) -> Acc
         return account_of(accounts.get(connection, account_id))
 
 
-@router.post("/accounts/{accountId}/{act}", summary="Act on an account")
+@router.post("/accounts/{accountId}/acts", summary="Act on an account")
 @ACCOUNTS
 @refuses(409)
 def act_on_account(
     account_id: AccountId,
-    act: Annotated[Act, Path(description="What is done.")],
-    given: ActRequest,
+    given: AccountAct,
     token: Operator,
     parts: Parts,
 ) -> AccountShown:
     """Pause, resume, lock, unlock, halt or release an account, or end it for good; the same act twice is one."""
-    actor, now_ms = actor_of(token), parts.clock.now_ms()
+    act, actor, now_ms = given.act, actor_of(token), parts.clock.now_ms()
     moves = {"pause": admin.pause, "resume": admin.resume, "lock": admin.lock, "unlock": admin.unlock}
     switches = {"halt": admin.halt, "release": admin.release}
     if act in moves:
@@ -95,15 +101,14 @@ def act_on_account(
         return account_of(accounts.get(connection, account_id))
 
 
-@router.post("/{switch}", summary="Halt or release all accounts")
+@router.post("/acts", summary="Halt or release all accounts")
 @ACCOUNTS
 def switch_all(
-    switch: Annotated[Literal["halt", "release"], Path(description="halt or release.")],
-    given: ActRequest,
+    given: SwitchAct,
     token: Operator,
     parts: Parts,
 ) -> SwitchShown:
     """Throw the kill switch of all accounts, or take it back; marks, funding and liquidation go on."""
-    throw = admin.halt if switch == "halt" else admin.release
+    throw = admin.halt if given.act == "halt" else admin.release
     changed = throw(parts.clash, actor=actor_of(token), reason=given.reason, now_ms=parts.clock.now_ms())
-    return SwitchShown(is_halted=switch == "halt", has_changed=changed)
+    return SwitchShown(is_halted=given.act == "halt", has_changed=changed)
