@@ -5,6 +5,7 @@ An act's number decides everything about it, its time too. `counts` answers {num
 acknowledged counts exactly 1, one that was not counts 0 or 1.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def build(home: Path) -> None:
 def trade(stage: Stage, number: int) -> object:
     """A position that turns round: opened, then flipped by two orders each time."""
     side = "open_long" if number % 2 else "open_short"
-    asked = [Proposal("BTC", side, "10", 2), Proposal("ETH", side, "5", 1)][: 1 + number % 3 // 2]
+    asked = [Proposal("BTC", side, "2", 2), Proposal("ETH", side, "1", 1)][: 1 + number % 3 // 2]
     return submit(stage, TRADER, number, asked, SteadyVenue("100"))
 
 
@@ -122,13 +123,13 @@ def submit(stage: Stage, account_id: int, number: int, asked: Sequence[Proposal]
 
 def stop(stage: Stage, number: int) -> object:
     """A position that a mark of the next minute stops out."""
-    submit(stage, STOPPED, number, [Proposal("BTC", "open_long", "2", 1, "5")], SteadyVenue("100"))
+    submit(stage, STOPPED, number, [Proposal("BTC", "open_long", "0.1", 1, "5")], SteadyVenue("100"))
     return mark_all(stage.clash, SteadyVenue("93"), [STOPPED], time_of(number) + MINUTE_MS)
 
 
 def mark(stage: Stage, number: int) -> object:
     """A small position and a mark."""
-    submit(stage, MARKED, number, [Proposal("BTC", "open_long", "0.1", 1)], SteadyVenue("100"))
+    submit(stage, MARKED, number, [Proposal("BTC", "open_long", "0.02", 1)], SteadyVenue("100"))
     tick = mark_all(stage.clash, SteadyVenue("101"), [MARKED], time_of(number))
     assert not tick.left, tick.left
     return tick
@@ -301,7 +302,8 @@ ACTS = (
     Act("hold", hold,
         "SELECT CAST(ref AS INTEGER) AS number, count(*) AS effects FROM clone_holds GROUP BY ref", is_forever=True),
     Act("moderate", moderate,
-        "SELECT CAST(substr(reason, 5) AS INTEGER) AS number, count(*) AS effects FROM clone_retirements GROUP BY reason"),
+        "SELECT CAST(substr(reason, 5) AS INTEGER) AS number, count(*) AS effects FROM clone_retirements "
+        "GROUP BY reason"),
     Act("create", create,
         "SELECT CAST(substr(name, 6) AS INTEGER) AS number, count(*) AS effects FROM clones WHERE name LIKE 'Made %' "
         "GROUP BY name", is_forever=True),
@@ -342,3 +344,7 @@ def is_migrated(settings: Settings) -> bool:
     open_clash(settings).close()
     open_market(settings).close()
     return True
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]))

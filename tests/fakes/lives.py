@@ -167,12 +167,12 @@ class Harness:
         with os.fdopen(reading) as answer:
             found = json.loads(answer.read())
         os.waitpid(pid, 0)
+        points: dict[str, list[str]] = found["points"]
         for module in found["modules"]:  # what is imported on first use is imported before the forks from here on
             with suppress(ImportError):
                 importlib.import_module(module)
         gc.freeze()
         gc.disable()  # a life is short, and looking for garbage would copy every page of its parent
-        points = found["points"]
         return points
 
 
@@ -214,7 +214,7 @@ def _live(life: Life, writing: int) -> None:
     status = 1
     try:
         with acts.stage_of(life.home.path) as stage:
-            for problem in _wrong(stage, life.home.acknowledged):
+            for problem in wrong(stage, life.home.acknowledged):
                 say(f"problem {problem}")
             say(f"repeated {_repeat(stage, life)}")
             if life.home.unfinished:
@@ -232,7 +232,7 @@ def _live(life: Life, writing: int) -> None:
         os._exit(status)
 
 
-def _wrong(stage: Stage, acknowledged: set[Numbered]) -> Iterator[str]:
+def wrong(stage: Stage, acknowledged: set[Numbered]) -> Iterator[str]:
     """What is not as it was promised."""
     with stage.clash.read() as connection:
         if (found := storage.one(connection, "PRAGMA quick_check")) != "ok":
