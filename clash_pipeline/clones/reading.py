@@ -1,21 +1,22 @@
 """Bytes to a graph: strangers' JSON is bounded in size, depth, numbers and text before anything looks at it (09 §4.1).
 
-Python's reader is kinder than a format should be: it takes NaN, keeps the last of two equal keys and passes lone
-surrogates on. What it let through is found here, with the place.
+What `strict_json` would refuse at once (NaN, repeated keys, lone surrogates) is let through there and found here with
+its place, so that all of it is reported together with everything else.
 """
 
-import json
 import math
-import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pydantic import ValidationError
 
+from clash_pipeline import strict_json
 from clash_pipeline.clones import form
 from clash_pipeline.clones.graph import Graph
 from clash_pipeline.clones.problems import GraphInvalid, GraphUnreadable, Problem, listed, pointer_to
+from clash_pipeline.strict_json import Bounds, NotStrict, has_half_character
 
 GRAPH_BYTES = 2_000_000
 LAYOUT_BYTES = 200_000
@@ -23,12 +24,11 @@ LAYOUT_BYTES = 200_000
 MOST_VALUES = 50_000
 """Objects, lists, texts and numbers in all; a canvas of 500 nodes with ten settings each has about 15,000."""
 DEEPEST = 32
+TOO_MANY = f"A graph has at most {MOST_VALUES:,} values, this has more."
 LARGEST = 2**53 - 1
 """Whole numbers beyond this are not the same number to every reader of JSON."""
 NUMBER_CHARACTERS = 40
-
-_ESCAPE = re.compile(rb"\\.", re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+BOUNDS = Bounds(DEEPEST, MOST_VALUES, NUMBER_CHARACTERS)
 
 
 class _Repeated(dict[str, Any]):
@@ -56,20 +56,17 @@ def decode(content: bytes) -> Any:
     if len(content) > GRAPH_BYTES:
         message = f"A graph has at most {GRAPH_BYTES:,} bytes, this has more."
         raise GraphUnreadable([Problem("graph_too_large", "", message, GRAPH_BYTES, len(content))])
-    if _depth(content) > DEEPEST:
-        message = f"A graph is nested at most {DEEPEST} deep, this is nested deeper."
-        raise GraphUnreadable([Problem("graph_too_deep", "", message, DEEPEST)])
     try:
-        return json.loads(
-            content.decode("utf-8-sig"), parse_float=_fraction, parse_int=_integer, object_pairs_hook=_object
+        return strict_json.decode(
+            content.removeprefix(BOM_UTF8),
+            BOUNDS,
+            members=_object,
+            fraction=_fraction,
+            integer=_integer,
+            constant=float,
         )
-    except UnicodeDecodeError as error:
-        raise GraphUnreadable([Problem("not_utf8", "", f"Byte {error.start} is not UTF-8 text.")]) from None
-    except json.JSONDecodeError as error:
-        message = (
-            f"This is not JSON: {error.msg[:1].lower()}{error.msg[1:]} at line {error.lineno}, column {error.colno}."
-        )
-        raise GraphUnreadable([Problem("not_json", "", message)]) from None
+    except NotStrict as error:
+        raise GraphUnreadable([_unreadable(error)]) from None
 
 
 def parse(content: Any) -> Graph:
@@ -87,16 +84,15 @@ def parse(content: Any) -> Graph:
         raise GraphInvalid(form.problems_of(error)) from None
 
 
-def _depth(content: bytes) -> int:
-    """How deep brackets are nested outside of text, up to one beyond the limit, before a recursive reader sees them."""
-    outside = b"".join(_ESCAPE.sub(b"", content).split(b'"')[::2])
-    depth = deepest = 0
-    for bracket in outside.translate(None, delete=_NO_BRACKETS):
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-        if deepest > DEEPEST:
-            break
-    return deepest
+def _unreadable(error: NotStrict) -> Problem:
+    match error.code:
+        case "too_deep":
+            return Problem("graph_too_deep", "", f"A graph is nested at most {DEEPEST} deep.", DEEPEST)
+        case "too_many_values":
+            return Problem("graph_too_large", "", TOO_MANY, MOST_VALUES)
+        case "not_utf8":
+            return Problem("not_utf8", "", f"{error.at.capitalize()} is not UTF-8 text.")
+    return Problem("not_json", "", f"This is not JSON: {error.at}.")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -132,12 +128,11 @@ def _unbearable(content: Any) -> Iterator[Problem]:
         path, value = waiting.pop()
         values, size = values + 1, 2
         if values > MOST_VALUES:
-            message = f"A graph has at most {MOST_VALUES:,} values, this has more."
-            yield Problem("graph_too_large", "", message, MOST_VALUES)
+            yield Problem("graph_too_large", "", TOO_MANY, MOST_VALUES)
             return
         if isinstance(value, str):
             size += len(value)
-            if not value.isascii() and _has_surrogates(value):
+            if has_half_character(value):
                 yield Problem("text_not_unicode", pointer_to(path), "The text has half a character (a lone surrogate).")
         elif isinstance(value, dict):
             yield from _of_object(path, value)
@@ -162,7 +157,7 @@ def _of_object(path: tuple[str | int, ...], value: dict[Any, Any]) -> Iterator[P
     for name in value:
         if not isinstance(name, str):
             yield Problem("wrong_type", pointer_to(path), "The names of an object's fields are text.")
-        elif not name.isascii() and _has_surrogates(name):
+        elif has_half_character(name):
             message = "The name of a field has half a character (a lone surrogate)."
             yield Problem("text_not_unicode", pointer_to((*path, name)), message)
     for name in getattr(value, "keys_twice", ()):
@@ -179,7 +174,3 @@ def _number_problem(path: tuple[str | int, ...], value: float | Decimal) -> Prob
 def _is_bounded(value: float | Decimal) -> bool:
     is_number = value.is_finite() if isinstance(value, Decimal) else value == value
     return is_number and -LARGEST <= value <= LARGEST
-
-
-def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)

@@ -5,15 +5,17 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from clash_pipeline.decisions.strict_json import NotStrict, strict_object
+from clash_pipeline import strict_json
 from clash_pipeline.market import text
 from clash_pipeline.prop.proposal import Proposal
+from clash_pipeline.strict_json import NotStrict
 
 Action = Literal["hold", "open_long", "open_short", "increase", "reduce", "close", "cancel"]
 RATIONALE_CHARACTERS = 2_000
 RESPONSE_BYTES = 65_536
 MAX_LEVERAGE = 50
 MAX_DECIMALS = 6
+READ_BOUNDS = strict_json.Bounds(depth=32, values=10_000, number_characters=30)
 
 
 class AnswerInvalid(ValueError):
@@ -103,9 +105,11 @@ def parse(content: bytes) -> Answer:
     if len(content) > RESPONSE_BYTES:
         raise AnswerInvalid(f"the answer has {len(content)} bytes, the limit is {RESPONSE_BYTES}")
     try:
-        given = strict_object(content)
+        given = strict_json.decode(content, READ_BOUNDS, members=_flat)
     except NotStrict as error:
         raise AnswerInvalid(f"the answer is no decision: {error}") from None
+    if not isinstance(given, dict):
+        raise AnswerInvalid("the answer is no decision: not an object")
     return checked(_built(given))
 
 
@@ -129,6 +133,14 @@ def checked(answer: Answer) -> Answer:
 def _fits(value: Decimal, field: Bounds) -> bool:
     places = value.as_tuple().exponent
     return isinstance(places, int) and -places <= MAX_DECIMALS and field.low <= value <= field.high
+
+
+def _flat(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of a decision: none of them holds others."""
+    made = strict_json.unique(pairs)
+    if any(isinstance(value, dict | list) for value in made.values()):
+        raise NotStrict("not_flat", "a field holds a list or an object")
+    return made
 
 
 def _built(given: dict[str, Any]) -> Answer:
