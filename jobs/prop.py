@@ -1,21 +1,24 @@
 """Mark-to-market: every open account at the newest prices, once a minute."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
-from clash_pipeline.clock import MINUTE_MS, hour_of
+from clash_pipeline.clock import MINUTE_MS, hour_of, minute_of
 from clash_pipeline.services import Services
-from clash_pipeline.units import USD
 from jobs.labels import labels
 from resources.beta import TRADING
 
-MARK_COLUMNS = ("account", "equity, USD", "unrealized", "drawdown, %", "positions", "carried marks")
-PLOTTED_ACCOUNTS = 8
+if TYPE_CHECKING:
+    from clash_pipeline.prop.marks import Tick
+
+DRAWN_EVERY_MS = 5 * MINUTE_MS
+"""How often the accounts are drawn: a picture a minute would fill most of Dagster's event log."""
 
 
-@dg.op(description="Marks the open positions of every account and writes its snapshot.", code_version="1")
+@dg.op(description="Marks the open positions of every account and writes its snapshot.", code_version="2")
 def mark_accounts(context: dg.OpExecutionContext, services: dg.ResourceParam[Services]) -> None:
     """Mark all accounts that have not ended; the same minute again changes nothing."""
-    from clash_pipeline.market.plots import lines, table
     from clash_pipeline.prop import accounts, marks, snapshots
     from clash_pipeline.prop.venue import PaperVenue
 
@@ -25,24 +28,26 @@ def mark_accounts(context: dg.OpExecutionContext, services: dg.ResourceParam[Ser
     venue = PaperVenue(services.market, price_jump_pct=services.settings.price_jump_pct)
     tick = marks.mark_all(services.clash, venue, open_ids, now_ms)
     thinned = snapshots.thin_all(services.clash, now_ms) if now_ms - hour_of(now_ms) < MINUTE_MS else 0
-    with services.clash.read() as connection:
-        series = [(f"account {one}", snapshots.series(connection, one)) for one in open_ids[:PLOTTED_ACCOUNTS]]
-    shown = [
-        (s.account_id, s.equity / USD, s.unrealized / USD, s.drawdown / 1_000_000, s.positions, s.carried)
-        for s in tick.snapshots
-    ]
-    metadata: dict[str, object] = {
+    figures = {
         "accounts": len(tick.snapshots),
-        "carried_marks": sum(s.carried for s in tick.snapshots),
+        "carried_marks": sum(found.carried for found in tick.snapshots),
         "ended": len(tick.ended),
         "left_for_next_tick": len(tick.left),
         "snapshots_thinned": thinned,
     }
-    if tick.snapshots:
-        points = [(name, [(s.t, s.equity / USD) for s in found]) for name, found in series if found]
-        metadata["marks"] = dg.MetadataValue.md(table(MARK_COLUMNS, shown))
-        metadata["equity"] = dg.MetadataValue.md(lines("equity, USD", points))
-    context.add_output_metadata(metadata)
+    context.add_output_metadata(figures)
+    if tick.snapshots and minute_of(now_ms) % DRAWN_EVERY_MS == 0:
+        context.log_event(dg.AssetMaterialization("prop_accounts", metadata={**figures, **_drawn(services, tick)}))
+
+
+def _drawn(services: Services, tick: "Tick") -> dict[str, dg.MetadataValue]:
+    """The accounts as a table and their equity as a plot, for the page of the asset."""
+    from assets import prop_pictures as pictures
+
+    with services.clash.read() as connection:
+        equity = pictures.equity(connection, [found.account_id for found in tick.snapshots])
+    plot = {"equity": dg.MetadataValue.md(equity)} if equity else {}
+    return {"marks": dg.MetadataValue.md(pictures.marks(tick.snapshots)), **plot}
 
 
 @dg.job(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from assets import prop_pictures as pictures
 from assets.prop import ledger_audit
 from clash_pipeline.archive.stores import MemoryStore
 from clash_pipeline.clock import MINUTE_MS, SettableClock
@@ -28,26 +29,37 @@ def world(settings: Settings, clock: SettableClock, clash: Database, market: Dat
     return made
 
 
-def test_each_account_is_marked_once_a_minute_and_its_equity_drawn(
+def test_each_account_is_marked_once_a_minute_and_its_equity_drawn_every_five(
     world: World, instance: dg.DagsterInstance, clock: SettableClock
 ) -> None:
     job = build_definitions({"services": world}, world.settings).resolve_job_def("mark_to_market")
-    for _ in range(2):
+    minutes = 6
+    for _ in range(minutes):
         clock.advance(MINUTE_MS)
         world.minute("BTC", "101", **RISING)
         for _ in range(2):
             result = job.execute_in_process(instance=instance)
             assert result.success
+            assert _output_metadata(result)["accounts"] == 1
     with world.clash.read() as connection:
-        assert connection.execute("SELECT count(*) FROM prop_snapshots").fetchone()[0] == 2
-    shown = _output_metadata(result)
+        assert connection.execute("SELECT count(*) FROM prop_snapshots").fetchone()[0] == minutes
+    (drawn, again) = instance.fetch_materializations(dg.AssetKey("prop_accounts"), limit=9).records
+    shown = {name: value.value for name, value in drawn.asset_materialization.metadata.items()}
+    assert drawn.asset_materialization.metadata == again.asset_materialization.metadata
     assert shown["accounts"] == 1
-    assert str(shown["equity"]).startswith("![equity")
+    assert str(shown["equity"]).startswith("![equity, USD](data:image/png")
+    assert "| 1 |" in str(shown["marks"])
 
 
 def _output_metadata(result: dg.ExecuteInProcessResult) -> dict[str, object]:
     event = next(event for event in result.all_events if event.event_type_value == "STEP_OUTPUT")
     return {name: value.value for name, value in event.step_output_data.metadata.items()}
+
+
+def test_accounts_without_a_snapshot_are_not_drawn(world: World, clock: SettableClock) -> None:
+    with world.clash.read() as connection:
+        assert pictures.equity(connection, [1]) is None
+        assert pictures.equity(connection, []) is None
 
 
 def test_clean_books_pass_and_a_changed_balance_fails(world: World) -> None:
