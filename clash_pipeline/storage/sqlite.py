@@ -44,8 +44,10 @@ BUSY_TIMEOUT_MS = 1_500
 BEGIN_ATTEMPTS = 3
 """Together with their pauses a writer hears within 5 s that the file is locked (09 S4)."""
 SLOW_TRANSACTION_SEC = 0.5
-NO_SPACE = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"})
-"""What a write says on a full disk, above a file size limit or a quota, and when the shared index cannot grow."""
+UNWRITTEN = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE"})
+"""What COMMIT says when the log had no room: its last frame, the one that counts, was never there."""
+NO_SPACE = UNWRITTEN | {"SQLITE_IOERR_SHMSIZE"}
+"""The same of any write; the shared index, too, may be what cannot grow (at COMMIT that leaves the outcome open)."""
 
 BEFORE_COMMIT = point("storage.before_commit")
 AFTER_COMMIT = point("storage.after_commit")
@@ -307,7 +309,8 @@ def _commit(connection: Connection) -> None:
     except sqlite.DatabaseError as error:
         was_open = connection.in_transaction
         connection.rollback()
-        if was_open and isinstance(translated := _translated(error), StorageBusy | StorageFull):
+        is_unwritten = was_open or getattr(error, "sqlite_errorname", "") in UNWRITTEN
+        if is_unwritten and isinstance(translated := _translated(error), StorageBusy | StorageFull):
             raise translated from error
         raise OutcomeUnknown(f"COMMIT failed ({error}); the outcome must be looked up by its key") from error
 
