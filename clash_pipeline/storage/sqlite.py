@@ -44,10 +44,6 @@ BUSY_TIMEOUT_MS = 1_500
 BEGIN_ATTEMPTS = 3
 """Together with their pauses a writer hears within 5 s that the file is locked (09 S4)."""
 SLOW_TRANSACTION_SEC = 0.5
-UNWRITTEN = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE"})
-"""What COMMIT says when the log had no room: its last frame, the one that counts, was never there."""
-NO_SPACE = UNWRITTEN | {"SQLITE_IOERR_SHMSIZE"}
-"""The same of any write; the shared index, too, may be what cannot grow (at COMMIT that leaves the outcome open)."""
 
 BEFORE_COMMIT = point("storage.before_commit")
 AFTER_COMMIT = point("storage.after_commit")
@@ -309,8 +305,9 @@ def _commit(connection: Connection) -> None:
     except sqlite.DatabaseError as error:
         was_open = connection.in_transaction
         connection.rollback()
-        is_unwritten = was_open or getattr(error, "sqlite_errorname", "") in UNWRITTEN
-        if is_unwritten and isinstance(translated := _translated(error), StorageBusy | StorageFull):
+        translated = _translated(error)
+        # a full disk undoes the transaction by itself: the log's last frame, the one that counts, had no room
+        if isinstance(translated, StorageFull) or (was_open and isinstance(translated, StorageBusy)):
             raise translated from error
         raise OutcomeUnknown(f"COMMIT failed ({error}); the outcome must be looked up by its key") from error
 
@@ -322,11 +319,11 @@ def _is_busy(error: BaseException) -> bool:
 def _translated(error: BaseException) -> BaseException:
     if not isinstance(error, sqlite.OperationalError):
         return error
-    name = getattr(error, "sqlite_errorname", "")
-    if name == "SQLITE_BUSY_SNAPSHOT":  # a read that became a write: a defect, for every writer says BEGIN IMMEDIATE
+    if _is_busy(error):  # after BEGIN IMMEDIATE nothing is: a read became a write (SQLITE_BUSY_SNAPSHOT), a defect
         log.error("busy_snapshot", error=str(error))
-    if _is_busy(error):
         return StorageBusy("the database is locked by another writer; try again")
-    if "disk is full" in str(error) or name in NO_SPACE:
+    if "disk is full" in str(error) or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
         return StorageFull("no space is left for the database; nothing was written")
+    if getattr(error, "sqlite_errorname", "").startswith("SQLITE_IOERR"):
+        return StorageError(f"the disk failed ({error}); nothing was written")
     return error
