@@ -23,6 +23,8 @@ router = pages()
 PATH = "/admin/accounts"
 SHOWN = 100
 TAIL = 20
+MARKS_SHOWN = 6_000
+"""Two days of minutes, and four months of hours before them."""
 Act = Literal["pause", "resume", "lock", "unlock", "halt", "release", "complete", "liquidate"]
 DONE: Final[dict[str, str]] = {
     "pause": "The account is paused: no new orders; marks, funding, stops and liquidation go on.",
@@ -140,7 +142,7 @@ def _one(
     seen = views.Seen(PaperVenue(parts.market).quotes(held, now_ms), now_ms)
     with parts.clash.read() as connection:
         view = views.account_view(connection, account_id, tail=TAIL, seen=seen)
-        marks = series(connection, account_id)
+        marks = series(connection, account_id, limit=MARKS_SHOWN)
         result = results.get(connection, account_id)
     return rendering.page(
         request, "account.html", status=409 if alert else 200, title=f"Account {account_id}", account=stored, view=view,
@@ -155,5 +157,5 @@ def equity_chart(marks: list[Snapshot], start_balance: int) -> Chart:
     if not points:
         return Chart("equity", "Equity", "No mark yet.", "usd")
     low, high = min(value for _, value in points), max(value for _, value in points)
-    says = f"Equity ended at {points[-1][1]:,.2f} USD, between {low:,.2f} and {high:,.2f} USD in {len(points):,} marks."
+    says = f"{points[-1][1]:,.2f} USD at the last of {len(points):,} marks, between {low:,.2f} and {high:,.2f} USD."
     return Chart("equity", "Equity", says, "usd", [Line("Equity", points)], filled=True, baseline=start_balance / USD)

@@ -12,10 +12,14 @@ TABLE_ROWS = 120
 
 
 class Line(NamedTuple):
-    """One named line of `(t in ms, value)`, oldest first, each time once."""
+    """One named line of `(t in ms, value)`, oldest first, each time once.
+
+    Points further apart than `gap_ms` are not joined: nobody knows what was between them.
+    """
 
     name: str
     points: Sequence[Point]
+    gap_ms: int | None = None
 
 
 class Bar(NamedTuple):
@@ -64,7 +68,11 @@ class Chart(NamedTuple):
             "baseline": self.baseline,
             "logarithmic": self.logarithmic,
             "lines": [
-                {"name": line.name, "points": [[t // SECOND_MS, value] for t, value in line.points]}
+                {
+                    "name": line.name,
+                    "points": [[t // SECOND_MS, value] for t, value in line.points],
+                    "gap": None if line.gap_ms is None else line.gap_ms // SECOND_MS,
+                }
                 for line in self.lines
             ],
             "bars": [[bar.t // SECOND_MS, *bar[1:]] for bar in self.bars],

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import Query, Request, Response
 
 from clash_pipeline.api.pages import decisions, rendering
-from clash_pipeline.api.pages.accounts import equity_chart
+from clash_pipeline.api.pages.accounts import MARKS_SHOWN, equity_chart
 from clash_pipeline.api.pages.candles import SPANS, Span, trades_chart
 from clash_pipeline.api.pages.routing import Looking, pages
 from clash_pipeline.api.pages.visitors import Visitor
@@ -132,7 +132,7 @@ def _look(connection: Connection, clone: Clone, *, is_private: bool) -> Look:
         is_retired=retirement.is_retired(connection, clone.id),
         account=account,
         view=views.account_view(connection, account.id, tail=FILLS_SHOWN) if account else None,
-        marks=series(connection, account.id) if account else [],
+        marks=series(connection, account.id, limit=MARKS_SHOWN) if account else [],
         runs=[(run, artifacts_of(connection, run["id"]).get("response")) for run in runs],
     )
 

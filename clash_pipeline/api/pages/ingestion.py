@@ -11,7 +11,7 @@ from clash_pipeline.api.pages.charts import Chart, Line
 from clash_pipeline.api.pages.routing import pages
 from clash_pipeline.api.parts import Parts
 from clash_pipeline.api.routing import for_service
-from clash_pipeline.clock import DAY_MS, HOUR_MS, MINUTE_MS, day_of
+from clash_pipeline.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, day_of
 from clash_pipeline.market import health, ingestion_series
 from clash_pipeline.market.health import ChannelHealth
 from clash_pipeline.market.ingestion_series import Step
@@ -65,9 +65,9 @@ def ingestion(request: Request, parts: Parts, span: Annotated[Span, Query()] = "
 def charts(steps: Mapping[ChannelHealth, Sequence[Step]], window: Window) -> list[Chart]:
     """Volume by source, coverage and lag by channel; pure."""
     per = rendering.age(window.step_ms)
-    volume = _volume(steps)
-    coverage = _lines(steps, _coverage)
-    lag = _lines(steps, lambda step: step.lag_p99_ms)
+    volume = _volume(steps, window)
+    coverage = _lines(steps, window, _coverage)
+    lag = _lines(steps, window, lambda step: step.lag_p99_ms)
     rows = sum(step.rows_written for found in steps.values() for step in found)
     least = min((channel.coverage for channel in steps if channel.coverage is not None), default=None)
     latest = max((channel.lag_p99_ms for channel in steps if channel.lag_p99_ms is not None), default=None)
@@ -86,20 +86,29 @@ def said(shown: str) -> str:
     return "not known" if shown is rendering.UNKNOWN else shown
 
 
-def _volume(steps: Mapping[ChannelHealth, Sequence[Step]]) -> list[Line]:
+def _volume(steps: Mapping[ChannelHealth, Sequence[Step]], window: Window) -> list[Line]:
     sums: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for channel, found in steps.items():
         for step in found:
             sums[channel.source][step.t] += step.rows_written
-    return [Line(source, sorted(points.items())) for source, points in sorted(sums.items())]
+    gaps = {source: min(_gap(one, window) for one in steps if one.source == source) for source in sums}
+    return [Line(source, sorted(points.items()), gaps[source]) for source, points in sorted(sums.items())]
 
 
-def _lines(steps: Mapping[ChannelHealth, Sequence[Step]], value: Callable[[Step], float | None]) -> list[Line]:
+def _gap(channel: ChannelHealth, window: Window) -> int:
+    """From which distance of its points a channel was silent; one that works on demand always may be."""
+    cadence_ms = (channel.expected_cadence_sec or 10**6) * SECOND_MS
+    return 2 * max(cadence_ms, window.step_ms)
+
+
+def _lines(
+    steps: Mapping[ChannelHealth, Sequence[Step]], window: Window, value: Callable[[Step], float | None]
+) -> list[Line]:
     """A line for each channel that has the value at all."""
     lines = []
     for channel, found in steps.items():
         points = [(step.t, known) for step in found if (known := value(step)) is not None]
-        lines += [Line(channel.name, points)] if points else []
+        lines += [Line(channel.name, points, _gap(channel, window))] if points else []
     return lines
 
 

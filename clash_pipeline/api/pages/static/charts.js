@@ -22,7 +22,7 @@ function options(drawing) {
     layout: { background: { color: colour("--panel") }, textColor: colour("--soft"), fontFamily: "system-ui, sans-serif", attributionLogo: false },
     grid: { vertLines: { color: colour("--line") }, horzLines: { color: colour("--line") } },
     rightPriceScale: { borderColor: colour("--line"), mode: drawing.logarithmic ? 1 : 0 },
-    timeScale: { borderColor: colour("--line"), timeVisible: true, secondsVisible: false },
+    timeScale: { borderColor: colour("--line"), timeVisible: true, secondsVisible: false, rightOffset: 2 },
     localization: { priceFormatter: FORMATS[drawing.unit] },
     handleScroll: { mouseWheel: false, vertTouchDrag: false },
     handleScale: { mouseWheel: false },
@@ -47,8 +47,17 @@ function series(chart, drawing) {
     } else {
       made = chart.addSeries(LineSeries, { ...shared, color: stroke });
     }
-    made.setData(line.points.map(([time, value]) => ({ time, value })));
+    made.setData(broken(line));
     return made;
+  });
+}
+
+// A point's colour is that of the way to the next one; where nobody knows what was, there is none.
+function broken({ points, gap }) {
+  return points.map(([time, value], place) => {
+    const next = points[place + 1];
+    const isLast = gap !== null && next !== undefined && next[0] - time > gap;
+    return isLast ? { time, value, color: "transparent" } : { time, value };
   });
 }
 
