@@ -136,7 +136,7 @@ def _failing() -> FastAPI:
         (400, b"application/json", b"{}"),
         (422, b"application/problem+json", b'{"status":400,"code":"value","requestId":"1"}'),
         (404, b"application/problem+json", b'{"status":404,"code":"No Code","requestId":"1"}'),
-        (200, b"application/json", b'{"at":"/work/main/x.py"}'),
+        (200, b"application/json", b'{"at":"/srv/clash/x.py"}'),
         (200, b"application/json", b'"canary-4f1d7c-2"'),
         (422, b"application/problem+json", b'{"detail":"near SELECT name"}'),
     ],
