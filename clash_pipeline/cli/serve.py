@@ -18,6 +18,7 @@ def serve(
     import uvicorn
 
     from clash_pipeline import services
+    from clash_pipeline.api import beating
     from clash_pipeline.api.app import create_app
     from clash_pipeline.api.secret import session_secret
     from clash_pipeline.api.server import config
@@ -29,7 +30,8 @@ def serve(
     server = uvicorn.Server(config(app, settings))
     typer.echo(f"serving http://{settings.api_host}:{settings.api_port}/ (stop with Ctrl-C)")
     try:
-        server.run()
+        with beating.beats(built, "api"):
+            server.run()
     except KeyboardInterrupt:
         pass
     except SystemExit:
