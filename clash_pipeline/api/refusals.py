@@ -88,7 +88,7 @@ def of_framework(error: HTTPException) -> Problem:
     if error.status_code == 404:
         return not_found("page")
     if error.status_code == 405:
-        return Problem(405, "method_not_allowed", "This path takes other methods.", headers=dict(error.headers or {}))
+        return Problem(405, "method_not_allowed", "This path takes other methods.")
     return Problem(error.status_code, "refused", "The request was refused.", headers=dict(error.headers or {}))
 
 

@@ -153,9 +153,8 @@ def test_publishing_twice_is_one_version(house: StockedApi, me: dict[str, str]) 
 def test_the_latest_data_of_a_block(house: StockedApi, me: dict[str, str]) -> None:
     client = house.api.client
     reads = client.get("/api/v1/clones/1/draft/latest?node=stream-1", headers=me).json()["reads"]
-    candles = [
-        read for read in reads if (read["symbol"], read["channel"], read["granularitySec"]) == ("BTC", "ohlcv", 60)
-    ]
+    wanted = ("BTC", "ohlcv", 60)
+    candles = [read for read in reads if (read["symbol"], read["channel"], read["granularitySec"]) == wanted]
     assert [(read["newest"]["c"], read["newestAt"], read["problem"]) for read in candles] == [
         ("100", "2026-03-12T09:19:00Z", None)
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from clash_pipeline.decisions import dry_run as dry
+from clash_pipeline.decisions import runs
 from clash_pipeline.settings import Settings
 from tests.fakes.api_client import problem
 from tests.fakes.stocked_api import StockedApi
@@ -18,7 +19,7 @@ KEY = {"idempotency-key": "decisions-00000001"}
 @pytest.fixture
 def house(settings: Settings) -> StockedApi:
     """A system in which clone 1 decided twice."""
-    return StockedApi(settings.model_copy(update={"api_answer_sec": 0.5}))
+    return StockedApi(settings)
 
 
 @pytest.fixture
@@ -64,22 +65,18 @@ def test_an_artifact_is_what_its_hash_says(house: StockedApi, me: dict[str, str]
         assert hashlib.sha256(sent.content).hexdigest() == said["sha256"]
         assert (len(sent.content), sent.headers["etag"]) == (said["sizeBytes"], f'"{said["sha256"]}"')
         assert sent.headers["cache-control"].startswith("private")
-        known = client.get(
-            f"/api/v1/clones/1/decisions/1/artifacts/{kind}", headers=me | {"if-none-match": sent.headers["etag"]}
-        )
+        asked = me | {"if-none-match": sent.headers["etag"]}
+        known = client.get(f"/api/v1/clones/1/decisions/1/artifacts/{kind}", headers=asked)
         assert known.status_code == 304
     problem(client.get("/api/v1/clones/1/decisions/1/artifacts/trace", headers=me), 404, "not_found")
 
 
 def test_a_damaged_artifact_is_never_sent(house: StockedApi, me: dict[str, str]) -> None:
     with house.services.clash.read() as connection:
-        key = connection.execute(
-            "SELECT key FROM decision_artifacts WHERE run_id = 1 AND kind = 'response'"
-        ).fetchone()[0]
+        key = runs.artifacts_of(connection, 1)["response"].key
     house.services.store.put(key, b"damaged", if_absent=False)
-    problem(
-        house.api.client.get("/api/v1/clones/1/decisions/1/artifacts/response", headers=me), 503, "store_unavailable"
-    )
+    answer = house.api.client.get("/api/v1/clones/1/decisions/1/artifacts/response", headers=me)
+    problem(answer, 503, "store_unavailable")
     run = house.api.client.get("/api/v1/clones/1/decisions/1", headers=me).json()
     assert (run["answer"], run["answerMissing"]) == (None, "store_unavailable")
 
@@ -109,10 +106,10 @@ def test_a_dry_run_says_everything_and_changes_no_account(house: StockedApi, me:
     assert [run["id"] for run in client.get("/api/v1/clones/1/dry-runs", headers=me).json()["items"]] == [2, 1]
 
 
-def test_a_dry_run_that_takes_long_is_asked_for_again(
-    house: StockedApi, me: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The answer may take half a second here, and the model takes until it is let go."""
+def test_a_dry_run_that_takes_long_is_asked_for_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer may take two seconds here, and the model takes until it is let go."""
+    house = StockedApi(settings.model_copy(update={"api_answer_sec": 2}))
+    me = house.bearer()
     let_go, quick = threading.Event(), dry.dry_run
 
     def slow(*parts: Any, **more: Any) -> Any:

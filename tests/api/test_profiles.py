@@ -39,9 +39,8 @@ def decide(house: StockedApi, profile: int, decision: str, reason: str = "seen")
 
 def test_a_profile_waits_until_it_is_approved(house: StockedApi, me: dict[str, str]) -> None:
     client = house.api.client
-    made = client.put(
-        "/api/v1/clones/1/profile", json={"name": "Ada Prime", "description": "Calmer."}, headers=me
-    ).json()
+    body = {"name": "Ada Prime", "description": "Calmer."}
+    made = client.put("/api/v1/clones/1/profile", json=body, headers=me).json()
     assert (made["state"], made["hasImage"]) == ("submitted", True)
     assert client.get("/api/v1/profiles/1").json()["name"] == "Ada"
     own = client.get("/api/v1/clones/1/profile", headers=me).json()
