@@ -72,11 +72,11 @@ def test_show_tells_the_whole_run(run: Run, clone: int) -> None:
     run("worker", "decisions", "--once", "--engine", "rules")
     text = run("decisions", "show", "1").stdout
     for said in (
-        "created 2025-",
-        "told: about ",
-        "open_long BTC passed the gates: equity 100000",
-        "notional ",
-        "prompt",
+        "Run 1: completed, filled; effect open_long",
+        "tick 2025-",
+        "100000",
+        "--prompt: word for word what was sent",
+        "clash decisions replay 1",
     ):
         assert said in text
 
