@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from clash_pipeline.storage import heartbeats
 from tests.fakes.api_client import T0
@@ -44,13 +44,18 @@ class Visit:
         page = context.new_page()
         page.on("console", lambda said: self.troubles.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        page.on("requestfailed", lambda request: self.troubles.append(request.url))
+        page.on("requestfailed", self._failed)
         if signed_in:
             page.goto("/admin/login")
             page.get_by_label("Service token").fill(self.token)
             page.get_by_label("Service token").press("Enter")
             page.wait_for_url("**/admin/ingestion")
         return page
+
+    def _failed(self, request: Request) -> None:
+        """One that the browser gave up itself, because the page was left, is no trouble."""
+        if request.failure != "net::ERR_ABORTED":
+            self.troubles.append(f"{request.url}: {request.failure}")
 
 
 @pytest.fixture(scope="module")
