@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clash_pipeline.clock import Clock
-from clash_pipeline.clones import clones, drafts, images, public_profiles, validation
+from clash_pipeline.clones import clones, drafts, images, public_profiles
 from clash_pipeline.clones.clones import OPERATOR, EngineName
 from clash_pipeline.clones.graph import Graph
 from clash_pipeline.clones.images import StoredImage
@@ -93,7 +93,8 @@ def create(
         GraphInvalid: with every problem of the graph.
         CloneError: the name cannot be or is taken, or the registry is empty.
     """
-    graph, listed, now_ms = validation.parse(content), registry(parts), parts.clock.now_ms()
+    listed, now_ms = registry(parts), parts.clock.now_ms()
+    graph = drafts.parse_first(content, listed)
     chosen = engine or parts.settings.engine
     with parts.clash.write() as connection:
         clone_id = clones.insert(connection, name, engine=chosen, now_ms=now_ms, owner=owner)

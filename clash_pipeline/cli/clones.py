@@ -8,7 +8,7 @@ from clash_pipeline.cli import clone_grants
 from clash_pipeline.cli.clone_services import AsJson, clone_services
 from clash_pipeline.cli.ids import CloneId
 from clash_pipeline.cli.output import fail, one_line_errors, print_json, table
-from clash_pipeline.cli.pipeline_files import graph_of
+from clash_pipeline.cli.pipeline_files import content_of
 
 if TYPE_CHECKING:
     from clash_pipeline.services import Services
@@ -45,7 +45,7 @@ def create(
             made_id = clones.create(built.clash, name, engine=chosen, owner=owner, now_ms=built.clock.now_ms())
             print_json({"clone_id": made_id}) if json else typer.echo(f"clone {made_id} ({name}) has no graph yet")
             return
-        content = graph_of(graph).wire() if graph else _simple(symbols, cadence or built.settings.default_cadence_sec)
+        content = content_of(graph) if graph else _simple(symbols, cadence or built.settings.default_cadence_sec)
         made = clone_desk.create(built, name, content, engine=chosen, owner=owner)
     if json:
         print_json(made)
@@ -133,7 +133,7 @@ def draft(clone_id: CloneId, graph: GraphFile = None) -> None:
 
     with clone_services() as built:
         if graph is not None:
-            clone_desk.save_draft(built, clone_id, graph_of(graph).wire())
+            clone_desk.save_draft(built, clone_id, content_of(graph))
         with built.clash.read() as connection:
             clones.get(connection, clone_id)
             found = drafts.of(connection, clone_id)
@@ -153,7 +153,7 @@ def publish(clone_id: CloneId, graph: GraphFile = None) -> None:
 
     with clone_services() as built:
         if graph is not None:
-            clone_desk.save_draft(built, clone_id, graph_of(graph).wire())
+            clone_desk.save_draft(built, clone_id, content_of(graph))
         version = clone_desk.publish(built, clone_id)
     typer.echo(
         f"clone {clone_id}: version {version.number} ({version.compiled_hash[:12]}) trades "

@@ -7,7 +7,7 @@ import typer
 
 from clash_pipeline.cli import pipeline_latest
 from clash_pipeline.cli.output import Exit, one_line_errors, print_json, table
-from clash_pipeline.cli.pipeline_files import graph_of, listing_of, shown_name
+from clash_pipeline.cli.pipeline_files import content_of, listing_of, shown_name
 
 if TYPE_CHECKING:
     from clash_pipeline.clones.compiled import Branch, Compiled
@@ -92,10 +92,14 @@ def _checked(
     from clash_pipeline.clones.compiler import compile_graph
     from clash_pipeline.clones.entitlements import CAPACITIES
 
+    content = content_of(file)
     try:
-        graph = graph_of(file)
+        graph = validation.parse(content)
     except validation.GraphInvalid as error:
-        return error.problems, None
+        listing = listing_of(registry or (), may_be_empty=True)
+        if not listing:
+            return error.problems, None
+        return validation.every_problem(error, content, listing, CAPACITIES[tier], **limits), None
     listing = listing_of(registry or ())
     problems = validation.problems(graph, listing, CAPACITIES[tier], **limits)
     return problems, None if problems else compile_graph(graph, listing)

@@ -3,38 +3,33 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clash_pipeline.cli.output import fail
 
 if TYPE_CHECKING:
-    from clash_pipeline.clones.graph import Graph
     from clash_pipeline.market.hyperliquid.registry import Asset
     from clash_pipeline.market.listing import Listed, Listing
 
 REGISTRY_BYTES = 8_000_000
 
 
-def graph_of(name: str) -> "Graph":
-    """The graph in a file, `-` for standard input; what cannot be read at all ends the command.
-
-    Raises:
-        GraphInvalid: with every problem of form.
-    """
+def content_of(name: str) -> Any:
+    """The plain JSON of a graph in a file, `-` for standard input; what cannot be read at all ends the command."""
     from clash_pipeline.clones import reading
     from clash_pipeline.clones.problems import GraphUnreadable
 
     content = _stdin(reading.GRAPH_BYTES) if name == "-" else _content(Path(name), reading.GRAPH_BYTES)
     try:
-        return reading.read(content)
+        return reading.decode(content)
     except GraphUnreadable as error:
         fail(f"{shown_name(name)}: {error.problems[0].message}")
 
 
-def listing_of(registry: Sequence[Path]) -> "Listing":
+def listing_of(registry: Sequence[Path], *, may_be_empty: bool = False) -> "Listing":
     """The registry of the market memory, or of files with the venue's own answers; an empty one ends the command."""
     listing = _from_files(registry) if registry else _from_memory()
-    if not listing:
+    if not listing and not may_be_empty:
         fail(
             "the market memory knows no asset yet, so symbols cannot be checked: run `clash ingest` first, "
             "or give the venue's answers with --registry"

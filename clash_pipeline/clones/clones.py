@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from clash_pipeline.clones import drafts, holds, validation, versions
+from clash_pipeline.clones import drafts, holds, versions
 from clash_pipeline.clones.compiler import compile_graph
 from clash_pipeline.clones.entitlements import MODEL_TIERS, effective
 from clash_pipeline.clones.graph import Graph
@@ -104,7 +104,7 @@ def save_draft(
         GraphInvalid: with every problem; the draft is as it was before.
         CloneError: no such clone, or the draft was saved by somebody else since.
     """
-    graph = validation.parse(content)
+    graph = drafts.parse(clash, clone_id, content, listing, now_ms=now_ms)
     with clash.write() as connection:
         drafts.store(connection, clone_id, graph, listing, now_ms=now_ms, if_digest=if_digest)
     return graph

@@ -7,12 +7,12 @@ from typing import Any
 
 from clash_pipeline import canonical
 from clash_pipeline.clones import validation
-from clash_pipeline.clones.entitlements import Entitlement, effective
+from clash_pipeline.clones.entitlements import MOCK_STARTER, Entitlement, effective
 from clash_pipeline.clones.graph import Graph
 from clash_pipeline.clones.refusals import CloneError, CloneUnknown, DraftChanged
 from clash_pipeline.clones.validation import GraphInvalid, Problem
 from clash_pipeline.market.listing import Listing
-from clash_pipeline.storage.sqlite import Connection, one
+from clash_pipeline.storage.sqlite import Connection, Database, one
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,32 @@ def store(
         raise CloneUnknown(f"there is no clone {clone_id}")
 
 
+def parse(clash: Database, clone_id: int, content: Any, listing: Listing, *, now_ms: int) -> Graph:
+    """Plain JSON as a graph of this clone.
+
+    Raises:
+        GraphInvalid: malformed; with every problem of form, and of the rules in what is well formed.
+    """
+    try:
+        return validation.parse(content)
+    except GraphInvalid as error:
+        with clash.read() as connection:
+            entitlement = effective(connection, clone_id, now_ms)
+        raise GraphInvalid(_every_problem(error, content, listing, entitlement)) from None
+
+
+def parse_first(content: Any, listing: Listing) -> Graph:
+    """The same for a clone that does not exist yet.
+
+    Raises:
+        GraphInvalid: malformed; with every problem of form, and of the rules in what is well formed.
+    """
+    try:
+        return validation.parse(content)
+    except GraphInvalid as error:
+        raise GraphInvalid(_every_problem(error, content, listing, MOCK_STARTER)) from None
+
+
 def publishable(connection: Connection, clone_id: int, listing: Listing, *, now_ms: int) -> tuple[Graph, str]:
     """The draft as a whole and valid graph, with its stored text.
 
@@ -80,6 +106,11 @@ def publishable(connection: Connection, clone_id: int, listing: Listing, *, now_
 def problems(graph: Graph, listing: Listing, entitlement: Entitlement) -> list[Problem]:
     """Everything that is wrong with a graph for a clone of this entitlement."""
     return validation.problems(graph, listing, entitlement.capacity, candidate_cap=entitlement.candidates)
+
+
+def _every_problem(error: GraphInvalid, content: Any, listing: Listing, entitlement: Entitlement) -> list[Problem]:
+    candidates = entitlement.candidates
+    return validation.every_problem(error, content, listing, entitlement.capacity, candidate_cap=candidates)
 
 
 def refuse(found: Iterable[Problem]) -> None:

@@ -42,7 +42,12 @@ class Refused(NamedTuple):
 
 def problems_of(error: ValidationError) -> list[Problem]:
     """Every error of form, in the order of the document."""
-    return listed([problem_of(_refused(item)) for item in error.errors(include_url=False)])
+    return listed([problem_of(refused) for refused in refusals_of(error)])
+
+
+def refusals_of(error: ValidationError) -> list[Refused]:
+    """Every error of the models, in the order of the document."""
+    return [_refused(item) for item in error.errors(include_url=False)]
 
 
 def problem_of(refused: Refused) -> Problem:

@@ -19,6 +19,7 @@ INCOMPLETE = frozenset(
     }
 )
 """Codes of what is merely unfinished: such a draft may be stored, not published (02 Validation)."""
+UNBOUNDED = frozenset({"graph_too_large", "graph_too_deep", "layout_too_large"})
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class GraphInvalid(ValueError):
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         super().__init__(f"{first.pointer or '/'}: {first.message}{more}")
 
+    @property
+    def is_unbounded(self) -> bool:
+        """Whether the graph is larger than anything looks at."""
+        return any(problem.code in UNBOUNDED for problem in self.problems)
+
 
 class GraphUnreadable(GraphInvalid):
     """Bytes that are no JSON object of a bearable size; there is nothing in them to point at."""
@@ -72,6 +78,11 @@ def pointer_to(parts: Iterable[str | int]) -> str:
 def escaped(part: str) -> str:
     """One step of a JSON pointer."""
     return printable(part, 200).replace("~", "~0").replace("/", "~1")
+
+
+def unescaped(step: str) -> str:
+    """What a step of a JSON pointer names."""
+    return step.replace("~1", "/").replace("~0", "~")
 
 
 def shown(value: object) -> str:

@@ -75,13 +75,18 @@ def parse(content: Any) -> Graph:
     Raises:
         GraphInvalid: with every problem of form.
     """
-    found = listed(list(_unbearable(content)))
-    if found:
-        raise GraphInvalid(found)
+    found = list(_unbearable(content))
+    if found and (refusal := GraphInvalid(listed(found))).is_unbounded:
+        raise refusal
     try:
-        return Graph.model_validate(content)
+        graph = Graph.model_validate(content)
     except ValidationError as error:
-        raise GraphInvalid(form.problems_of(error)) from None
+        places = {problem.pointer for problem in found} | ({""} if found else set())
+        found += [problem for problem in form.problems_of(error) if problem.pointer not in places]
+        raise GraphInvalid(listed(found)) from None
+    if found:
+        raise GraphInvalid(listed(found))
+    return graph
 
 
 def _unreadable(error: NotStrict) -> Problem:

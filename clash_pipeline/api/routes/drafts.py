@@ -121,8 +121,9 @@ def validate_graph(clone_id: CloneId, graph: Annotated[GraphJson, Body()], me: M
     """Everything that is wrong with a graph for this clone; nothing is stored."""
     with parts.clash.read() as connection:
         own_clone(connection, me, clone_id)
+    content, listed, now_ms = plain(graph), clone_desk.registry(parts), parts.clock.now_ms()
     try:
-        found = _problems(parts, clone_id, validation.parse(plain(graph)))
+        found = _problems(parts, clone_id, drafts.parse(parts.clash, clone_id, content, listed, now_ms=now_ms))
     except GraphInvalid as error:
         found = error.problems
     return ValidationShown(
