@@ -245,6 +245,23 @@ class Settings(BaseSettings):
         10, ge=1, le=100, description="Races: drawdown from the start balance that liquidates."
     )
     race_min_cadence_sec: int = Field(300, ge=60, le=86_400, description="Races: fastest decision cadence.")
+
+    # auditions, queue and slots
+    audition_length_sec: int = Field(
+        86_400, ge=3_600, le=2_592_000, multiple_of=60, description="Auditions: how long one runs."
+    )
+    audition_min_return_bp: int = Field(200, ge=0, le=100_000, description="Auditions: least return, basis points.")
+    audition_min_fills: int = Field(6, ge=0, description="Auditions: fewest fills of the least size.")
+    audition_min_fill_pct: int = Field(5, ge=0, le=100, description="Auditions: least size of a fill, % of equity.")
+    audition_min_hours: int = Field(4, ge=0, le=24, description="Auditions: different UTC hours with such a fill.")
+    audition_max_hour_share_pct: int = Field(
+        60, ge=1, le=100, description="Auditions: most of the profit that one UTC hour may have made, %."
+    )
+    arena_slots: int = Field(20, ge=0, le=1_000, description="Slots of the Arena.")
+    queue_expiry_sec: int = Field(
+        604_800, ge=60, description="A queue head whose gate fails is passed over and expires after this."
+    )
+    strikes_to_retire: int = Field(8, ge=1, le=1_000, description="So many strikes in a row retire a clone.")
     execution_venue: Literal["paper"] = Field("paper", description="Only paper fills exist; a live venue is refused.")
 
     # the model engine
