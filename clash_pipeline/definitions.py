@@ -13,6 +13,7 @@ from jobs.prop import mark_to_market
 from jobs.retention import retain_market_memory
 from resources.defaults import default_resources
 from sensors import cadence
+from sensors.alerts import watch_alerts
 from sensors.decisions import due_decisions, undelivered_fills
 from sensors.observing import observe_ingestion
 
@@ -58,6 +59,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         observe_ingestion(settings.observe_every_sec),
         due_decisions(settings.decide_every_sec),
         undelivered_fills(settings.decide_every_sec),
+        watch_alerts(settings.alert_every_sec),
     ]
 
 

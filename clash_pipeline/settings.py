@@ -313,6 +313,16 @@ class Settings(BaseSettings):
     model_system_usd_minute: Usd = Field(Decimal(10), description="Cost of everybody in any 60 s.")
     model_system_usd_day: Usd = Field(Decimal(500), description="Cost of everybody in a UTC day.")
 
+    # alerts
+    alert_urls: SecretStr = Field(
+        SecretStr(""), description="Where alerts go: Apprise URLs, separated by spaces; empty writes them to the log."
+    )
+    alert_every_sec: int = Field(60, ge=5, description="How often the rules are asked.")
+    alert_failed_pct: int = Field(
+        20, ge=1, le=100, description="Share of an engine's decisions in an hour that may fail."
+    )
+    audit_every_sec: int = Field(600, ge=10, description="How often changed accounts are audited.")
+
     # Dagster
     dagster_port: int = Field(3000, ge=1, le=65_535, description="Web server of the Dagster UI.")
     dagster_grpc_port: int = Field(4266, ge=1, le=65_535, description="Code server.")
@@ -390,6 +400,11 @@ class Settings(BaseSettings):
             2: (self.model_2, self.model_2_prices, self.model_2_takes),
             3: (self.model_3, self.model_3_prices, self.model_3_takes),
         }
+
+    @property
+    def alert_channels(self) -> tuple[str, ...]:
+        """The Apprise URLs that alerts go to; they may hold secrets."""
+        return tuple(self.alert_urls.get_secret_value().split())
 
     @property
     def clash_db(self) -> Path:

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from clash_pipeline.cli import (
+    alerts,
     archive,
     audit,
     clones,
@@ -55,6 +56,7 @@ app.command("ui", rich_help_panel=SYSTEM)(dagster.ui)
 app.command("serve", rich_help_panel=SYSTEM)(serve.serve)
 app.add_typer(tokens.app, name="tokens", rich_help_panel=SYSTEM)
 app.command("audit", rich_help_panel=SYSTEM)(audit.audit)
+app.add_typer(alerts.app, name="alerts", rich_help_panel=SYSTEM)
 app.command("ingest", rich_help_panel=DATA)(ingest.ingest)
 app.add_typer(ingestion.app, name="ingestion", rich_help_panel=DATA)
 app.add_typer(market.app, name="market", rich_help_panel=DATA)

@@ -66,6 +66,21 @@ def marks(once: Once = False) -> None:
         _work({"marks": cycle}, services, MARK_EVERY_SEC, once)
 
 
+@app.command()
+@one_line_errors
+def alerts(once: Once = False) -> None:
+    """Ask the alert rules, and tell who must hear of it."""
+
+    def cycle() -> str:
+        from clash_pipeline.alerts import watching
+        from clash_pipeline.alerts.telling import teller_from
+
+        return watching.look(services, teller_from(services.settings)).sentence
+
+    with _services() as services:
+        _work({"alerts": cycle}, services, services.settings.alert_every_sec, once)
+
+
 def _waves_of(services: "Services", engine: str) -> Callable[[], str]:
     def cycle() -> str:
         from clash_pipeline.decisions import waves

@@ -75,7 +75,7 @@ SCHEDULES = {
     "retain_dagster_history_hourly": "50 * * * *",
     "retain_market_memory_hourly": "35 * * * *",
 }
-SENSORS = {"due_decisions": 15, "observe_ingestion": 60, "undelivered_fills": 15}
+SENSORS = {"due_decisions": 15, "observe_ingestion": 60, "undelivered_fills": 15, "watch_alerts": 60}
 
 
 @pytest.fixture

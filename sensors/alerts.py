@@ -1,0 +1,26 @@
+"""Alerts: the rules are asked at each tick, without a run; who must hear of it is told."""
+
+import dagster as dg
+
+from clash_pipeline.services import Services
+from resources.beta import OPERATIONS
+
+
+def watch(services: dg.ResourceParam[Services]) -> dg.SkipReason:
+    """Ask every rule; the reason of the skipped tick says what stands."""
+    from clash_pipeline.alerts import watching
+    from clash_pipeline.alerts.telling import teller_from
+
+    return dg.SkipReason(watching.look(services, teller_from(services.settings)).sentence)
+
+
+def watch_alerts(every_sec: int) -> dg.SensorDefinition:
+    """The watching sensor, at a cadence."""
+    return dg.sensor(
+        name="watch_alerts",
+        minimum_interval_seconds=every_sec,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks the alert rules: stale channels, late workers, disk, budgets, errors, audits; tells people.",
+        tags={"clash/family": "alerts"},
+        owners=OPERATIONS,
+    )(watch)
