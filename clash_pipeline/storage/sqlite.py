@@ -121,7 +121,7 @@ class Database:
             OutcomeUnknown: COMMIT failed half-way; look before repeating.
         """
         connection = self._connection("writer")
-        if self._is_together:
+        if self.is_together:
             with _savepoint(connection):
                 yield connection
             return
@@ -151,7 +151,7 @@ class Database:
         Each `write` of this thread becomes a savepoint of it, and each `read` sees what was written so far. The same
         rule holds as for any transaction: nothing inside may wait for a network, a model or a person.
         """
-        if self._is_together:
+        if self.is_together:
             raise StorageError("this thread already keeps its writes together")
         with self.write() as connection:
             self._local.together = True
@@ -163,7 +163,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read-only connection inside one read transaction: every statement sees the same snapshot."""
-        if self._is_together:  # the reader would not see what was written and is not committed
+        if self.is_together:  # the reader would not see what was written and is not committed
             yield self._connection("writer")
             return
         connection = self._connection("reader")
@@ -198,7 +198,8 @@ class Database:
         self._local = threading.local()
 
     @property
-    def _is_together(self) -> bool:
+    def is_together(self) -> bool:
+        """Whether this thread keeps its writes together at the moment."""
         return bool(getattr(self._local, "together", False))
 
     def _connection(self, role: str) -> Connection:
