@@ -8,8 +8,9 @@ slot, the slot with the least demand takes one more.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from clash_pipeline.arena import requests, slots
+from clash_pipeline.arena import entry, requests, slots
 from clash_pipeline.arena.slots import Occupant
+from clash_pipeline.economy import pools
 from clash_pipeline.faults import fault, point
 from clash_pipeline.storage.sqlite import Connection, one
 
@@ -41,10 +42,24 @@ class Strike(NamedTuple):
     cleared_by: int | None
 
 
+def record(connection: Connection, race_id: int, now_ms: int, *, limit: int) -> list[Strike]:
+    """Count a settled race once, by the demand of its pool and the queue as it stands; returns its strikes.
+
+    Raises:
+        EconomyUnknown: the race has no pool.
+    """
+    stayed = {clone.clone_id for clone in pools.field(connection, race_id, with_left=False)}
+    sold = [
+        Sold(clone_id, found.tickets, found.foreign, clone_id in stayed)
+        for clone_id, found in pools.demand(connection, race_id).items()
+    ]
+    return count(connection, race_id, sold, limit=limit, is_queued=entry.is_wanted(connection, now_ms), now_ms=now_ms)
+
+
 def count(
     connection: Connection, race_id: int, sold: Sequence[Sold], *, limit: int, is_queued: bool, now_ms: int
 ) -> list[Strike]:
-    """Count a settled race once, inside the caller's transaction; returns its strikes.
+    """The same by what was sold.
 
     `is_queued` says whether somebody could take a slot. Who then has `limit` strikes is asked to retire. A race that
     was counted before changes nothing.

@@ -4,7 +4,7 @@
 CREATE TABLE auditions (
   id            INTEGER PRIMARY KEY,
   clone_id      INTEGER NOT NULL REFERENCES clones (id),
-  purchase_id   INTEGER NOT NULL UNIQUE,                               -- one purchase, one audition
+  purchase_id   INTEGER NOT NULL UNIQUE REFERENCES purchases (id),     -- one purchase, one audition
   retry_of      INTEGER UNIQUE REFERENCES auditions (id),              -- the failed or voided one before it
   version_id    INTEGER NOT NULL REFERENCES clone_versions (id),
   compiled_hash TEXT NOT NULL CHECK (length(compiled_hash) = 64),
@@ -113,7 +113,7 @@ END;
 
 -- Demand of each clone that was on sale in a settled race; strikes and careers are counted from it.
 CREATE TABLE clone_demand (
-  race_id     INTEGER NOT NULL,
+  race_id     INTEGER NOT NULL REFERENCES economy_pools (race_id),
   clone_id    INTEGER NOT NULL REFERENCES clones (id),
   tickets     INTEGER NOT NULL CHECK (tickets >= 0),
   by_others   INTEGER NOT NULL CHECK (by_others BETWEEN 0 AND tickets),  -- of wallets other than its owner's
