@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from clash_pipeline.clock import MINUTE_MS
 from clash_pipeline.market.listing import Listed, Tier
-from clash_pipeline.prop.pricing import Liquidity, Quote, Reference
+from clash_pipeline.prop.pricing import NO_CANDLE, CommonClose, Liquidity, Quote, Reference
 from clash_pipeline.prop.rates import HourKey, Oracle, Source
 from clash_pipeline.units import USD
 
@@ -33,8 +34,8 @@ class PaperPrices:
     name: str = "by hand"
 
     def quotes(self, symbols: Iterable[str], now_ms: int, *, fill_minute: int | None = None) -> dict[str, Quote]:
-        """A fresh mid and mark of every symbol that has a price."""
-        return {symbol: self._quote(symbol, now_ms) for symbol in symbols}
+        """A fresh mid and mark of every symbol that has a price, which is also the close of the common minute."""
+        return {symbol: self._quote(symbol, now_ms, fill_minute) for symbol in symbols}
 
     def funding(self, hours: Iterable[HourKey], now_ms: int) -> dict[HourKey, Source]:
         """The rate that was set for an hour, at the present price."""
@@ -48,8 +49,15 @@ class PaperPrices:
         """The present prices."""
         return {symbol: Oracle(price, at_ms) for symbol in symbols if (price := self.prices.get(symbol))}
 
-    def _quote(self, symbol: str, now_ms: int) -> Quote:
+    def _quote(self, symbol: str, now_ms: int, fill_minute: int | None) -> Quote:
         price = self.prices.get(symbol)
         mid = () if price is None else (Reference(price, "mid", now_ms, now_ms),)
         mark = None if price is None else Reference(price, "venue", now_ms, now_ms)
-        return Quote(symbol, self.assets.get(symbol), mid, LIQUID, mark, None)
+        common = None if fill_minute is None else _common(price, fill_minute)
+        return Quote(symbol, self.assets.get(symbol), mid, LIQUID, mark, None, common)
+
+
+def _common(price: str | None, minute: int) -> CommonClose:
+    if price is None:
+        return CommonClose(minute, None, NO_CANDLE)
+    return CommonClose(minute, Reference(price, "candle", minute + MINUTE_MS, minute + MINUTE_MS))

@@ -22,6 +22,11 @@ class Asset:
     sz_decimals: int
     max_leverage: int
 
+    @property
+    def price_decimals(self) -> int:
+        """Decimals of a price of a coin whose sizes have none."""
+        return PRICE_DECIMALS[self.kind]
+
     def usd(self, price: int, size: int) -> int:
         """Notional of a scaled price and a scaled size, in 1e-8 USD; exact by the venue's grid."""
         exact = Fraction(price * size * UNIT, 10 ** PRICE_DECIMALS[self.kind])
@@ -57,6 +62,7 @@ class Model:
     assets: dict[str, Asset]
     start: int
     max_drawdown: Fraction
+    is_trailing: bool = True
     balance: int = 0
     peak: int = 0
     state: str = "active"
@@ -117,7 +123,7 @@ class Model:
     @property
     def must_be_liquidated(self) -> bool:
         """Whether equity is under maintenance margin or under the drawdown limit."""
-        peak = max(self.peak, self.equity)
+        peak = max(self.peak, self.equity) if self.is_trailing else self.start
         maintenance = sum(
             ceil(Fraction(self.value(symbol), 2 * self.assets[symbol].max_leverage))
             for symbol, _ in self.open()

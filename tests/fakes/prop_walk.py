@@ -4,9 +4,10 @@ The seed decides everything, so that a failure is repeated by its seed; `trace` 
 """
 
 import random
+import shutil
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from clash_pipeline import faults
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS, hour_of
 from clash_pipeline.clones import clones
 from clash_pipeline.prop import accounts, admin, desk, funding, intake, marks, policy, results, snapshots, triggers
-from clash_pipeline.prop.audit import audit
+from clash_pipeline.prop.audit import CHECKS, audit
 from clash_pipeline.prop.proposal import ActionResult, PayloadConflict, Proposal
 from clash_pipeline.prop.rates import HourKey
 from clash_pipeline.settings import Settings
@@ -29,8 +30,13 @@ ASSETS = {"BTC": perp("BTC", 3, 40), "DOGE": perp("DOGE", 0, 10), "PURR/USDC": s
 MODELS = {symbol: Asset(asset.kind, asset.sz_decimals, asset.max_leverage) for symbol, asset in ASSETS.items()}
 PRICES = {"BTC": "97123.5", "DOGE": "0.23417", "PURR/USDC": "0.18312"}
 START = 100_000 * UNIT
+exact = lru_cache(maxsize=64)(Fraction)
+"""A price as a fraction."""
 Step = tuple[Any, ...]
 """The name of a step and its arguments."""
+RATES = (125_000, -125_000, 1, 40_000_000)
+LATE = 0.2
+"""How often an hour passes whose rate is not known: it stays due as long as the account lives."""
 WHO = {"actor": "ann", "reason": "walk"}
 BREAKS = (
     intake.AFTER_ACTION, *desk.FAULT_POINTS, marks.AFTER_FUNDING, marks.AFTER_POSITIONS, snapshots.AFTER_SNAPSHOT,
@@ -188,8 +194,20 @@ class Walk:
         self._applied_fills()
         self.compare()
 
+    def remove(self) -> None:
+        """Close the file and delete it: thousands of them would fill a memory file system."""
+        self.clash.close()
+        shutil.rmtree(self.settings.home)
+
+    def own_audit(self) -> None:
+        """Every invariant of the account that is traded now."""
+        with self.clash.read() as connection:
+            account = accounts.get(connection, self.account_id)
+            found = [difference for check in CHECKS for difference in check(connection, account)]
+        assert found == []
+
     def full_audit(self) -> None:
-        """Every invariant, from the beginning."""
+        """Every invariant of every account."""
         report = audit(self.clash)
         assert report.is_clean, report.differences[:3]
 
@@ -258,6 +276,7 @@ class Walk:
         with self.clash.read() as connection:
             self.model.peak = accounts.get(connection, self.account_id).high_water_mark
         self.compare()
+        self.own_audit()
         self.now_ms += MINUTE_MS
         self.open()
 
@@ -270,7 +289,7 @@ class Walk:
             self.funded.add(key)
 
     def _mark_model(self) -> None:
-        self.model.mark({symbol: Fraction(price) for symbol, price in self.venue.prices.items() if price})
+        self.model.mark({symbol: exact(price) for symbol, price in self.venue.prices.items() if price})
 
     def _applied_fills(self, *, until_liquidation: bool = False) -> None:
         """Tell the model which fills happened, and check what each cost and made."""
@@ -337,14 +356,18 @@ def random_step(walk: Walk, source: random.Random) -> None:
     elif roll < 480:
         walk.move_price(source.choice(list(ASSETS)), source.choice((-400, -170, -60, -20, -5, 5, 20, 60, 170, 300)))
     elif roll < 680:
-        walk.tick(source.choice((1, 1, 1, 7)))
+        minutes = source.choice((1, 1, 1, 7))
+        if hour_of(walk.now_ms + minutes * MINUTE_MS) == hour_of(walk.now_ms) or source.random() < LATE:
+            walk.tick(minutes)
+        else:
+            walk.hour(source.choice(RATES))
     elif roll < 740:
         walk.flip(source.choice(list(ASSETS)))
     elif roll < 765:
         side = source.choice(("open_long", "open_short"))
         walk.submit(Proposal("DOGE", side, "100", 5), *[Proposal("DOGE", "increase", "100", 5)] * 3)
     elif roll < 820:
-        walk.hour(source.choice((125_000, -125_000, 1, 40_000_000)))
+        walk.hour(source.choice(RATES))
     elif roll < 870:
         walk.repeat()
     elif roll < 900:
@@ -355,7 +378,7 @@ def random_step(walk: Walk, source: random.Random) -> None:
         walk.switch(not walk.halted)
     elif roll < 985:
         walk.break_at(source.choice(BREAKS), source.random() < 0.5)
-    elif roll < 997:
+    elif roll < 990:
         walk.reopen()
     else:
         walk.end(source.choice(("complete", "liquidate")))
