@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+NODE   := $(VENV)/node
+NPM_QUIETLY := --no-package-lock --no-audit --no-fund --ignore-scripts --silent
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
@@ -13,12 +15,14 @@ help: ## what there is
 
 setup: $(STAMP) ## install into .venv (quick when nothing changed)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt tests/contracts/package.json
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing (a minute or two the first time) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@$(BIN)/python -m compileall -q clash_pipeline assets jobs sensors resources
+	@mkdir -p $(NODE) && cp tests/contracts/package.json $(NODE)/
+	@if command -v npm >/dev/null; then cd $(NODE) && npm install $(NPM_QUIETLY) || echo "without the Solidity compiler and anvil: their tests are skipped"; fi
 	@touch $@
 
 demo: setup ## the whole way on replayed venues, in a few minutes (RECORDINGS=DIR for real ones)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CLASH_"
@@ -23,7 +23,6 @@ Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=8)]
 Capability = Literal["auto", "schema", "reasoning", "schema_old", "object", "plain"]
 """How a model is asked: a row of `decisions.engines.capabilities`, or by its id."""
 _PRICES = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,8})?,[0-9]{1,6}(?:\.[0-9]{1,8})?", re.ASCII)
-_ETHER = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,18})?", re.ASCII)
 NOT_SETTINGS = frozenset({"CLASH_FAULT", "CLASH_RECORDINGS", "CLASH_SOAK"})
 """Variables of the tests and tools, allowed beside the settings."""
 
@@ -324,21 +323,6 @@ class Settings(BaseSettings):
     )
     audit_every_sec: int = Field(600, ge=10, description="How often changed accounts are audited.")
 
-    # prices and quotes of the economy
-    fees_model_1: str = Field(
-        "0.01,0.015,0.02", description="Audition fees with a model of tier 1: ETH for starter, builder and pro."
-    )
-    fees_model_2: str = Field("0.02,0.03,0.04", description="Model tier 2: the same.")
-    fees_model_3: str = Field("0.04,0.06,0.08", description="Model tier 3: the same.")
-    ticket_price_eth: str = Field("0.01", description="Price of a ticket in ETH; a race keeps what it opened with.")
-    quote_sec: int = Field(900, ge=60, le=86_400, description="A quote may be paid for this long.")
-    quote_grace_sec: int = Field(
-        120, ge=0, le=3_600, description="A deposit may be in a block this much later than its quote allows."
-    )
-    pending_sec: int = Field(
-        86_400, ge=900, description="A purchase whose deposit nobody found expires this long after its quote."
-    )
-
     # Dagster
     dagster_port: int = Field(3000, ge=1, le=65_535, description="Web server of the Dagster UI.")
     dagster_grpc_port: int = Field(4266, ge=1, le=65_535, description="Code server.")
@@ -396,14 +380,6 @@ class Settings(BaseSettings):
         if prices and _PRICES.fullmatch(prices) is None:
             raise ValueError(f"must be two amounts in USD, input and output, as in 0.15,0.60, not {prices[:40]!r}")
         return prices
-
-    @field_validator("fees_model_1", "fees_model_2", "fees_model_3", "ticket_price_eth")
-    @classmethod
-    def _are_ether(cls, text: str, info: ValidationInfo) -> str:
-        parts, wanted = text.split(","), 1 if info.field_name == "ticket_price_eth" else 3
-        if len(parts) != wanted or not all(_ETHER.fullmatch(part) and part.strip("0.") for part in parts):
-            raise ValueError(f"must be {wanted} positive amounts of ETH with at most 18 decimals, not {text[:40]!r}")
-        return text
 
     @model_validator(mode="after")
     def _model_is_complete(self) -> Self:
@@ -494,6 +470,89 @@ class Settings(BaseSettings):
     api_stream_sec: float = Field(600, gt=0, description="After this an event stream ends; clients come back.")
     api_stream_look_sec: float = Field(1, gt=0, description="How often an event stream looks for something new.")
     api_stream_heartbeat_sec: float = Field(15, gt=0, description="A quiet event stream says that it lives this often.")
+
+    # the chain that pays, and what may leave it
+    chain_urls: SecretStr = Field(
+        SecretStr(""),
+        description="Comma-separated JSON-RPC endpoints, two or more, each of another operator; empty: nobody can pay.",
+    )
+    chain_id: int = Field(4326, ge=1, description="The chain of the vault; one of those that may pay.")
+    chain_contract: str = Field("", description="Address of the vault contract.")
+    chain_code_hash: str = Field("", description="Keccak-256 of the vault's code, as `0x` and 64 digits.")
+    chain_resolver: str = Field("", description="Our address in the vault: deposits are to it, payouts signed by it.")
+    chain_native: str = Field("0x" + "ee" * 20, description="Address that stands for the chain's own coin.")
+    chain_first_block: int = Field(0, ge=0, description="The watcher begins at this block: the vault's own, or later.")
+    chain_finality: Literal["finalized", "depth"] = Field(
+        "finalized", description="When a deposit counts: as the chain says, or small ones also by depth."
+    )
+    chain_depth: int = Field(64, ge=1, description="Blocks above a deposit that count as final, where depth is taken.")
+    chain_depth_most_wei: int = Field(
+        10**17, ge=0, description="Largest deposit that may count by depth, in wei; a larger one waits for finality."
+    )
+    chain_timeout_sec: float = Field(10, gt=0, le=60, description="Time of one call to an endpoint.")
+    chain_max_bytes: int = Field(4_194_304, ge=65_536, description="Largest answer read from an endpoint.")
+    chain_log_blocks: int = Field(2_000, ge=1, le=100_000, description="Blocks whose events are asked for at once.")
+    chain_recheck_sec: int = Field(300, ge=1, description="How often an endpoint's pinned facts are checked again.")
+    economy_every_sec: int = Field(5, ge=1, description="How often the chain is watched.")
+    reconcile_every_sec: int = Field(600, ge=1, description="How often the books are compared with the chain.")
+    reconcile_full_every_sec: int = Field(86_400, ge=1, description="How often all of it is compared, from the start.")
+    payout_key: SecretStr | None = Field(
+        None, description="Key of the resolver, `0x` and 64 digits; without one nothing is paid out from here."
+    )
+    payout_valid_sec: int = Field(86_400, ge=60, description="An authorisation may be used for this long.")
+    payout_hour_most_wei: int = Field(5 * 10**18, ge=0, description="Most that is authorised in any hour, in wei.")
+    payout_day_most_wei: int = Field(20 * 10**18, ge=0, description="Most that is authorised in any 24 hours, in wei.")
+
+    @field_validator("chain_contract", "chain_resolver", "chain_native")
+    @classmethod
+    def _is_address(cls, text: str) -> str:
+        if text and re.fullmatch(r"0x[0-9a-fA-F]{40}", text, re.ASCII) is None:
+            raise ValueError("must be 0x and 40 hexadecimal digits")
+        return text.lower()
+
+    @field_validator("chain_code_hash")
+    @classmethod
+    def _is_hash(cls, text: str) -> str:
+        if text and re.fullmatch(r"0x[0-9a-fA-F]{64}", text, re.ASCII) is None:
+            raise ValueError("must be 0x and 64 hexadecimal digits")
+        return text.lower()
+
+    @field_validator("payout_key")
+    @classmethod
+    def _is_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and re.fullmatch(r"0x[0-9a-fA-F]{64}", key.get_secret_value(), re.ASCII) is None:
+            raise ValueError("must be 0x and 64 hexadecimal digits")
+        return key
+
+    @model_validator(mode="after")
+    def _chain_is_whole(self) -> Self:
+        if self.payout_day_most_wei < self.payout_hour_most_wei:
+            raise ValueError("CLASH_PAYOUT_DAY_MOST_WEI must be at least CLASH_PAYOUT_HOUR_MOST_WEI")
+        urls = self.chain_endpoints
+        if not urls:
+            return self
+        for name in ("chain_contract", "chain_code_hash", "chain_resolver"):
+            if not getattr(self, name):
+                raise ValueError(f"{PREFIX}{name.upper()} is needed with CLASH_CHAIN_URLS")
+        if self.chain_id not in self.chain_ids:
+            allowed = ", ".join(map(str, sorted(self.chain_ids)))
+            raise ValueError(f"CLASH_CHAIN_ID {self.chain_id} is not allowed: one of {allowed}")
+        if len(urls) < 2 or len(set(urls)) < len(urls):
+            raise ValueError("CLASH_CHAIN_URLS needs two endpoints or more, each once")
+        hosts = [urlsplit(url).hostname or "" for url in urls]
+        if any(
+            urlsplit(url).scheme not in {"http", "https"} or not host for url, host in zip(urls, hosts, strict=True)
+        ):
+            raise ValueError("CLASH_CHAIN_URLS must be http://HOST or https://HOST, comma-separated")
+        operators = {".".join(host.split(".")[-2:]) for host in hosts}
+        if not self.dev_chain and len(operators) < len(urls):
+            raise ValueError("CLASH_CHAIN_URLS names one operator twice: no endpoint may speak for another")
+        return self
+
+    @property
+    def chain_endpoints(self) -> tuple[str, ...]:
+        """The addresses of the endpoints; they may carry keys."""
+        return tuple(filter(None, (part.strip() for part in self.chain_urls.get_secret_value().split(","))))
 
     @property
     def api_domain(self) -> str:

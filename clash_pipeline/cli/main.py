@@ -8,7 +8,7 @@ from clash_pipeline.cli import (
     alerts,
     archive,
     audit,
-    check,
+    chain,
     clones,
     dagster,
     decisions,
@@ -56,7 +56,6 @@ app.command(
 app.command("ui", rich_help_panel=SYSTEM)(dagster.ui)
 app.command("serve", rich_help_panel=SYSTEM)(serve.serve)
 app.add_typer(tokens.app, name="tokens", rich_help_panel=SYSTEM)
-app.command("check", rich_help_panel=SYSTEM)(check.check)
 app.command("audit", rich_help_panel=SYSTEM)(audit.audit)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=SYSTEM)
 app.command("ingest", rich_help_panel=DATA)(ingest.ingest)
@@ -64,6 +63,7 @@ app.add_typer(ingestion.app, name="ingestion", rich_help_panel=DATA)
 app.add_typer(market.app, name="market", rich_help_panel=DATA)
 app.add_typer(archive.app, name="archive", rich_help_panel=DATA)
 app.command("venue", rich_help_panel=DATA)(venue.venue)
+app.add_typer(chain.app, name="chain", rich_help_panel=DATA)
 app.add_typer(clones.app, name="clones", rich_help_panel=TRADING)
 app.add_typer(profiles.app, name="profiles", rich_help_panel=TRADING)
 app.add_typer(pipeline.app, name="pipeline", rich_help_panel=TRADING)

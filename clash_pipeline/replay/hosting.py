@@ -60,13 +60,19 @@ def hosted(
     venue: Venue, *, recordings: Path | None = None, speed: float | None = None, port: int = 0
 ) -> Iterator[VenueControls]:
     """Serve a venue from a thread of this process; its controls, whose `base_url` is the address."""
+    with serving(server_of(venue, recordings=recordings, speed=speed), "venue", port) as url:
+        yield VenueControls(url)
+
+
+@contextmanager
+def serving(server: uvicorn.Server, name: str, port: int = 0) -> Iterator[str]:
+    """Run a server in a thread of this process; its base address."""
     opened = listening(port)
-    server = server_of(venue, recordings=recordings, speed=speed)
-    thread = threading.Thread(target=server.run, args=([opened],), name="venue", daemon=True)
+    thread = threading.Thread(target=server.run, args=([opened],), name=name, daemon=True)
     thread.start()
     try:
         _wait_until_started(server)
-        yield VenueControls(url_of(opened))
+        yield url_of(opened)
     finally:
         server.should_exit = True
         thread.join(READY_SEC)

@@ -102,7 +102,7 @@ class Loopback:
 def loopback() -> Iterator[Loopback]:
     """Serve until the block ends."""
     venue = Loopback()
-    app = Starlette(routes=[Route("/{path:path}", venue.answer)])
+    app = Starlette(routes=[Route("/{path:path}", venue.answer, methods=["GET", "POST"])])
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", ws="none", http="h11")
     server = uvicorn.Server(config)
     started = threading.Event()

@@ -1,0 +1,1 @@
+"""What the chain says, and how far it is believed."""
