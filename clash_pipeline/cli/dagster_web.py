@@ -41,6 +41,15 @@ mutation Launch($parameters: ExecutionParams!) {
 }
 """
 RUN_STATUS = "query Status($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status } } }"
+SENSOR = "query Sensor($it: SensorSelector!) { it: sensorOrError(sensorSelector: $it) { ... on Sensor { id } } }"
+STOP_SENSOR = "mutation Stop($id: String!) { it: stopSensor(id: $id) { __typename } }"
+START_SENSOR = "mutation Start($it: SensorSelector!) { it: startSensor(sensorSelector: $it) { __typename } }"
+SCHEDULE = """
+query Schedule($it: ScheduleSelector!) { it: scheduleOrError(scheduleSelector: $it) { ... on Schedule { id } } }
+"""
+STOP_SCHEDULE = "mutation Stop($id: String!) { it: stopRunningSchedule(id: $id) { __typename } }"
+START_SCHEDULE = "mutation Start($it: ScheduleSelector!) { it: startSchedule(scheduleSelector: $it) { __typename } }"
+SWITCHED = frozenset({"Sensor", "StopSensorMutationResult", "ScheduleStateResult"})
 READY = "{ workspaceOrError { __typename ... on Workspace { locationEntries { loadStatus } } } }"
 
 
@@ -83,6 +92,27 @@ class DagsterWeb:
         """Launch a job with its default configuration; returns the run id."""
         return self._launch({"jobName": job}, {})
 
+    def pause(self, sensors: Sequence[str], schedules: Sequence[str]) -> None:
+        """Let some sensors and schedules rest until `resume`."""
+        for name in sensors:
+            found = self._ask(SENSOR, {"it": {**REPOSITORY, "sensorName": name}})["it"]
+            self._switch(name, STOP_SENSOR, {"id": self._given(found, "id")})
+        for name in schedules:
+            found = self._ask(SCHEDULE, {"it": {**REPOSITORY, "scheduleName": name}})["it"]
+            self._switch(name, STOP_SCHEDULE, {"id": self._given(found, "id")})
+
+    def resume(self, sensors: Sequence[str], schedules: Sequence[str]) -> None:
+        """Let them look again."""
+        for name in sensors:
+            self._switch(name, START_SENSOR, {"it": {**REPOSITORY, "sensorName": name}})
+        for name in schedules:
+            self._switch(name, START_SCHEDULE, {"it": {**REPOSITORY, "scheduleName": name}})
+
+    def _switch(self, name: str, mutation: str, variables: Mapping[str, Any]) -> None:
+        answer = self._ask(mutation, variables)["it"]["__typename"]
+        if answer not in SWITCHED:
+            raise DagsterError(f"{name} could not be switched: {answer}")
+
     def _launch(self, what: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         listed = [{"key": key, "value": value} for key, value in tags.items()]
         parameters = {"selector": {**REPOSITORY, **what}, "executionMetadata": {"tags": listed}}
@@ -124,7 +154,7 @@ class DagsterWeb:
 
     def _given(self, answer: Mapping[str, Any], field: str) -> Any:
         if field not in answer:
-            detail = answer.get("message") or answer.get("errors") or answer["__typename"]
+            detail = answer.get("message") or answer.get("errors") or answer.get("__typename") or f"no {field}"
             raise DagsterError(str(detail).splitlines()[0])
         return answer[field]
 

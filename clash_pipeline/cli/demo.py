@@ -1,8 +1,8 @@
 """`clash demo`: the whole way on replayed venues, from the wire to the ledger, in a few minutes.
 
-The venues, the ingester and a real Dagster instance run as processes of their own; this one steps the venue's time,
-lets clones decide, asks Dagster for backfills, and reports what happened. Early waves run here, the last ones are left
-to Dagster's sensor: both go through the same services.
+The venues, the model endpoint, the ingester and a real Dagster instance run as processes of their own; this one steps
+the venue's time, lets clones decide, asks Dagster for backfills, and reports what happened. Early waves run here, the
+last ones are left to Dagster's sensor: both go through the same services.
 """
 
 import json
@@ -23,12 +23,20 @@ SEED = 7
 WARM_UP_MINUTES = 12
 DROP_AT = 2 / 5
 STALL_AT = 3 / 5
-DAGSTER_WAVES = 2
+DAGSTER_WAVES = 1
 """The last decision ticks are left to Dagster's sensor."""
-CLONES = (("Tide", "majors-trend"), ("Undertow", "layer1-mean-reversion"), ("Wake", "btc-led-alts"))
-"""Names, and the example graphs that they trade by."""
+SENSORS, SCHEDULES = ("due_decisions", "undelivered_fills"), ("mark_every_minute",)
+"""These rest while this process decides and marks at replay speed: a run that finds nothing left costs seconds."""
+CLONES = (
+    ("Tide", "rules", "majors-trend"),
+    ("Wake", "model", "btc-led-alts"),
+    ("Anchor", "hold", "layer1-mean-reversion"),
+)
+"""Names, who decides, and the example graphs that they trade by; Wake's reads BTC for other assets."""
+DRAWN_EVERY_MS = 300_000
 POLL_SEC = 0.2
-BACKFILL_SEC = 120.0
+BACKFILL_SEC = 240.0
+WAVE_SEC = 180.0
 ARCHIVED = ("candles_1m", "candles_1h", "technical_indicators")
 
 
@@ -45,7 +53,7 @@ def demo(
 
     if recordings is not None and not recordings.is_dir():
         fail(f"{recordings} is not a folder of recordings")
-    for _, strategy in CLONES:
+    for _, _, strategy in CLONES:
         example(strategy)
     home = fresh_home()
     typer.echo(f"data in {home}")
@@ -80,7 +88,7 @@ def _replay(story: Story, hours: int) -> None:
             story.driver.controls.add_faults(planned[number])
             story.faults.append(f"{iso(minute + MINUTE_MS)} {planned[number]}")
         if number >= WARM_UP_MINUTES:
-            _wave(story, by_dagster=minute >= last_ticks and story.dagster.is_ready())
+            _wave(story, by_dagster=minute >= last_ticks and _has_taken_over(story))
         next(backfills, None)
         if number % 30 == 29:
             say("replay", f"{iso(minute)[11:16]}Z, {number + 1} of {total} minutes")
@@ -95,13 +103,10 @@ def _create_clones_when_listed(story: Story) -> None:
         if time.monotonic() > deadline:
             fail(f"the ingester did not fill the registry; log: {story.settings.home / 'logs' / 'ingester.log'}")
         time.sleep(0.1)
-    for name, strategy in CLONES:
-        made = _clash(story, "clones", "create", name, "--engine", "rules", "--graph", str(example(strategy)), "--json")
-        symbols = ", ".join(made["symbols"])
-        say(
-            "clones",
-            f"{name} (clone {made['clone_id']}) trades {symbols} by {strategy} in account {made['account_id']}",
-        )
+    for name, engine, strategy in CLONES:
+        made = _clash(story, "clones", "create", name, "--engine", engine, "--graph", str(example(strategy)), "--json")
+        symbols, who = ", ".join(made["symbols"]), f"{name} (clone {made['clone_id']}, {engine})"
+        say("clones", f"{who} trades {symbols} by {strategy} in account {made['account_id']}")
 
 
 def _clash(story: Story, *words: str) -> dict[str, Any]:
@@ -109,9 +114,8 @@ def _clash(story: Story, *words: str) -> dict[str, Any]:
     from clash_pipeline.cli.up import child_environment
 
     command = [sys.executable, "-m", "clash_pipeline.cli.main", *words]
-    done = subprocess.run(  # noqa: S603  # our own command line
-        command, env=dict(child_environment(story.settings)), capture_output=True, text=True
-    )
+    environment = {**child_environment(story.settings), **story.secrets}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)  # noqa: S603  # our own command line
     if done.returncode:
         fail(done.stderr.strip() or f"{' '.join(words)} ended with {done.returncode}", Exit.UNAVAILABLE)
     return dict(json.loads(done.stdout))
@@ -140,13 +144,21 @@ def _wave(story: Story, *, by_dagster: bool) -> None:
         marks.mark(story.services.clash, story.services.market, account_id, story.services.clock.now_ms())
 
 
+def _has_taken_over(story: Story) -> bool:
+    """Whether Dagster's sensors look for due work; they begin when they are first asked for."""
+    if not story.is_dagsters and story.dagster.is_ready():
+        story.dagster.resume(SENSORS, SCHEDULES)
+        story.is_dagsters = True
+    return story.is_dagsters
+
+
 def _wait_for_dagster(story: Story) -> None:
     from clash_pipeline.decisions import waves
 
-    deadline = time.monotonic() + READY_SEC
+    deadline = time.monotonic() + WAVE_SEC
     while waves.due(story.services) or _at_work(story):
         if time.monotonic() > deadline:
-            fail(f"Dagster's sensor did not decide in {READY_SEC:g} s; log: {story.settings.home / 'logs'}")
+            fail(f"Dagster's sensor did not decide in {WAVE_SEC:g} s; log: {story.settings.home / 'logs'}")
         time.sleep(0.2)
 
 
@@ -170,6 +182,7 @@ def _backfills(story: Story, start: int) -> Iterator[None]:
     dagster = story.dagster
     while not dagster.is_ready():
         yield
+    dagster.pause(SENSORS, SCHEDULES)
     say("dagster", f"{dagster.url} is up: lineage, partitions, runs")
     repair = dagster.materialize(["hyperliquid_candles_1m_repair"], day)
     yield from _until(story, f"materialized the minutes of {day} from the venue", lambda: dagster.run_ended(repair))
@@ -192,7 +205,13 @@ def _until(story: Story, title: str, is_done: Callable[[], bool]) -> Iterator[No
 
 
 def _look_after(story: Story) -> None:
-    """Prune what is archived and verified, and let the books be checked."""
-    run = story.dagster.launch("retain_market_memory")
-    story.dagster.wait_for_run(run, READY_SEC)
+    """Prune what is archived and verified, and draw the accounts, at a minute at which Dagster's job draws them."""
+    from clash_pipeline.clock import MINUTE_MS, minute_of
+
+    while minute_of(story.driver.controls.now_ms()) % DRAWN_EVERY_MS:
+        next(story.driver.minutes(story.driver.controls.now_ms() + MINUTE_MS))
+    runs = [story.dagster.launch(job) for job in ("retain_market_memory", "mark_to_market")]
+    for run in runs:
+        story.dagster.wait_for_run(run, BACKFILL_SEC)
     say("archive", "retention: archived, verified, pruned")
+    say("accounts", "marked and drawn by Dagster")

@@ -1,11 +1,12 @@
 """What the demo tells at its end: what came in, what was repaired, who traded, whether it all holds, where to look."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from clash_pipeline.cli.output import sparkline, table
+from clash_pipeline.cli import demo_accounts
+from clash_pipeline.cli.output import table
 from clash_pipeline.clock import iso
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def show(story: "Story") -> bool:
         _health(story, connection)
     is_equal = _compare_with_venue(story)
     _dagster(story)
-    _accounts(story)
+    demo_accounts.show(story)
     is_clean = _books(story)
     _where_next(story)
     return is_equal and is_clean
@@ -120,28 +121,6 @@ def _dagster(story: "Story") -> None:
     table("Through Dagster and the worker", ("what", "how much>"), rows)
 
 
-def _accounts(story: "Story") -> None:
-    from clash_pipeline.prop import accounts
-    from clash_pipeline.prop.views import account_view
-
-    with story.services.clash.read() as connection:
-        views = [account_view(connection, account_id, tail=6) for account_id in accounts.open_ids(connection)]
-    for view in views:
-        _account(view)
-
-
-def _account(view: dict[str, Any]) -> None:
-    series = [float(point["equity"]) for point in view["equity_series"]]
-    typer.echo(
-        f"\nAccount {view['id']} of clone {view['clone_id']}: equity {view['equity']} USD "
-        f"({view['return_pct']} %), fees {view['fees']}, realized {view['realized']}\n{sparkline(series)}"
-    )
-    rows = [
-        (iso(f["filled_at"])[11:19], f["symbol"], f["side"], f["size"], f["price"], f["fee"]) for f in view["fills"]
-    ]
-    table("newest fills", ("time", "symbol", "side", "size>", "price>", "fee USD>"), rows)
-
-
 def _books(story: "Story") -> bool:
     from clash_pipeline.prop.audit import audit
 
@@ -160,8 +139,10 @@ def _where_next(story: "Story") -> None:
 Where to look next (it took {time.monotonic() - story.started:.0f} s):
   {clash} ui                   Dagster's pages of all this, at http://127.0.0.1:3000
       /asset-groups lineage   /runs every wave and materialization   /runs?view=backfills the backfill
+      /assets/prop_accounts the accounts, with their equity as a picture
   {clash} prop account 1       an account, its fills and its ledger
   {clash} decisions list       every decision; `decisions show N` what it read and what the gates said
+  {clash} model spending       what models took of each budget
   {clash} market candles BTC   the market memory
   {clash} archive list         what left SQLite"""
     )

@@ -1,10 +1,10 @@
-"""The demo's stage: a home of its own, replayed venues, ingester and Dagster as processes, and what the story needs."""
+"""The demo's stage: a home of its own, replayed venues and model, ingester and Dagster as processes, and the story."""
 
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +25,13 @@ START = "2025-07-24T06:00Z"
 """Inside the recorded days, with a whole day two days before that the venue still answers for."""
 EXAMPLES = Path(__file__).resolve().parents[2] / "doc" / "examples"
 MARKER = ".clash-demo"
-READY_SEC = 60.0
+READY_SEC = 120.0
 DEFAULT_PORTS = (3000, 4266)
+PERSONA = "trader"
+MODEL = "clash-replay"
+MODEL_PRICES = "0.15,0.60"
+SECRETS = {"CLASH_MODEL_KEY": "replayed"}
+"""What the children must know and no setting hands on; the replayed endpoint takes any key."""
 
 
 @dataclass
@@ -38,6 +43,9 @@ class Story:
     driver: "Driver"
     dagster: "DagsterWeb"
     started: float
+    secrets: Mapping[str, str]
+    is_dagsters: bool = False
+    """Whether the waves are left to Dagster's sensors by now."""
     faults: list[str] = field(default_factory=list)
     waves: list[tuple[str, int]] = field(default_factory=list)
     backfills: list[tuple[str, str]] = field(default_factory=list)
@@ -72,32 +80,48 @@ def example(name: str) -> Path:
 def staged(home: Path, market: list[str]) -> Iterator[Story]:
     """Everything up and running, and all of it stopped again whatever happens."""
     from clash_pipeline.cli.dagster_web import DagsterWeb
-    from clash_pipeline.cli.supervise import Child, Supervisor
+    from clash_pipeline.cli.supervise import Supervisor
     from clash_pipeline.cli.up import dagster_children, ingester
     from clash_pipeline.replay.driver import Driver
     from clash_pipeline.services import build
 
     started = time.monotonic()
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "clash_pipeline.cli.main", "venue", *market, "--port", str(port), "--start", START]
-    venue = Child("venue", command, dict(os.environ), home / "logs" / "venue.log")
-    with Supervisor([venue], _quiet), ExitStack() as opened:
+    url, model_url = (f"http://127.0.0.1:{_free_port()}" for _ in range(2))
+    venue = _served(home, "venue", url, [*market, "--start", START])
+    model = _served(home, "model", model_url, ["serve", "--persona", PERSONA])
+    with Supervisor([venue, model], _quiet), ExitStack() as opened:
         driver = Driver(url, [lambda minute: _is_in_memory(services, minute)])
         _wait("the replayed venues", venue, lambda: _answers(driver))
         say("venues", f"{url} replays {'recordings' if 'recordings' in market[0] else 'a synthetic market'}")
-        settings = _settings(home, url)
+        _wait("the replayed model", model, lambda: _listens(model_url))
+        say("model", f"{model_url}/v1 answers as {MODEL}, the persona {PERSONA}")
+        settings = _settings(home, url, model_url)
         services = build(settings, migrate=True)
         opened.callback(services.close)
         web = DagsterWeb(f"http://127.0.0.1:{settings.dagster_port}")
         opened.callback(web.close)
-        with Supervisor([ingester(settings), *dagster_children(settings)], _quiet):
+        with Supervisor(_knowing([ingester(settings), *dagster_children(settings)]), _quiet):
             say("dagster", f"{web.url} starts in the background")
-            yield Story(settings, services, driver, web, started)
+            yield Story(settings, services, driver, web, started, SECRETS)
 
 
-def _settings(home: Path, url: str) -> "Settings":
-    """A system of its own on free ports, pointed at the replayed venues; only the object store may be yours."""
+def _served(home: Path, command: str, url: str, words: Sequence[str]) -> "Child":
+    """A server of ours on the port of an address."""
+    from clash_pipeline.cli.supervise import Child
+
+    whole = [sys.executable, "-m", "clash_pipeline.cli.main", command, *words, "--port", url.rpartition(":")[2]]
+    return Child(command, whole, dict(os.environ), home / "logs" / f"{command}.log")
+
+
+def _knowing(children: Sequence["Child"]) -> list["Child"]:
+    """The same processes with the secrets in their environment, which settings never hand on."""
+    for child in children:
+        child.environment = {**child.environment, **SECRETS}
+    return list(children)
+
+
+def _settings(home: Path, url: str, model_url: str) -> "Settings":
+    """A system of its own on free ports, pointed at the replays; only the object store may be yours."""
     from clash_pipeline.replay.environment import environment
     from clash_pipeline.settings import load
 
@@ -106,6 +130,10 @@ def _settings(home: Path, url: str) -> "Settings":
         {
             **{key: value for key, value in os.environ.items() if key.startswith("CLASH_STORE")},
             **environment(url),
+            **SECRETS,
+            "CLASH_MODEL_URL": f"{model_url}/v1",
+            "CLASH_MODEL_1": MODEL,
+            "CLASH_MODEL_1_PRICES": MODEL_PRICES,
             "CLASH_HOME": str(home),
             "CLASH_SYMBOLS": ",".join(_traded(url)),
             "CLASH_DAGSTER_PORT": str(web_port),
@@ -159,6 +187,13 @@ def _answers(driver: "Driver") -> bool:
         return driver.controls.now_ms() > 0
     except VenueGone:
         return False
+
+
+def _listens(url: str) -> bool:
+    import socket
+
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) == 0
 
 
 def _wait(what: str, child: "Child", is_done: Callable[[], bool]) -> None:
