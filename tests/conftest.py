@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +55,18 @@ def belongs(item: pytest.Item) -> bool:
 def pytest_report_header() -> list[str]:
     """Say whether real recordings and a browser are part of this run."""
     absent = "absent, their tests are deselected"
-    return [f"recordings: {'found' if RECORDINGS.is_dir() else absent}", f"browser: {chromium() or absent}"]
+    return [
+        f"recordings: {'found' if RECORDINGS.is_dir() else absent}",
+        f"browser: {chromium() or absent}",
+        f"commit: {_commit()}; random tests: {'seeds printed with a failure' if SOAK else 'fixed seeds'} (09 G4)",
+    ]
+
+
+def _commit() -> str:
+    """What is tested, so that a failure can be had again from its seed."""
+    root = Path(__file__).resolve().parents[1]
+    asked = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True)
+    return asked.stdout.strip() or "unknown"
 
 
 @pytest.fixture
