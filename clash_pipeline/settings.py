@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CLASH_"
@@ -23,6 +23,7 @@ Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=8)]
 Capability = Literal["auto", "schema", "reasoning", "schema_old", "object", "plain"]
 """How a model is asked: a row of `decisions.engines.capabilities`, or by its id."""
 _PRICES = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,8})?,[0-9]{1,6}(?:\.[0-9]{1,8})?", re.ASCII)
+_ETHER = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,18})?", re.ASCII)
 NOT_SETTINGS = frozenset({"CLASH_FAULT", "CLASH_RECORDINGS", "CLASH_SOAK"})
 """Variables of the tests and tools, allowed beside the settings."""
 
@@ -323,6 +324,21 @@ class Settings(BaseSettings):
     )
     audit_every_sec: int = Field(600, ge=10, description="How often changed accounts are audited.")
 
+    # prices and quotes of the economy
+    fees_model_1: str = Field(
+        "0.01,0.015,0.02", description="Audition fees with a model of tier 1: ETH for starter, builder and pro."
+    )
+    fees_model_2: str = Field("0.02,0.03,0.04", description="Model tier 2: the same.")
+    fees_model_3: str = Field("0.04,0.06,0.08", description="Model tier 3: the same.")
+    ticket_price_eth: str = Field("0.01", description="Price of a ticket in ETH; a race keeps what it opened with.")
+    quote_sec: int = Field(900, ge=60, le=86_400, description="A quote may be paid for this long.")
+    quote_grace_sec: int = Field(
+        120, ge=0, le=3_600, description="A deposit may be in a block this much later than its quote allows."
+    )
+    pending_sec: int = Field(
+        86_400, ge=900, description="A purchase whose deposit nobody found expires this long after its quote."
+    )
+
     # Dagster
     dagster_port: int = Field(3000, ge=1, le=65_535, description="Web server of the Dagster UI.")
     dagster_grpc_port: int = Field(4266, ge=1, le=65_535, description="Code server.")
@@ -380,6 +396,14 @@ class Settings(BaseSettings):
         if prices and _PRICES.fullmatch(prices) is None:
             raise ValueError(f"must be two amounts in USD, input and output, as in 0.15,0.60, not {prices[:40]!r}")
         return prices
+
+    @field_validator("fees_model_1", "fees_model_2", "fees_model_3", "ticket_price_eth")
+    @classmethod
+    def _are_ether(cls, text: str, info: ValidationInfo) -> str:
+        parts, wanted = text.split(","), 1 if info.field_name == "ticket_price_eth" else 3
+        if len(parts) != wanted or not all(_ETHER.fullmatch(part) and part.strip("0.") for part in parts):
+            raise ValueError(f"must be {wanted} positive amounts of ETH with at most 18 decimals, not {text[:40]!r}")
+        return text
 
     @model_validator(mode="after")
     def _model_is_complete(self) -> Self:

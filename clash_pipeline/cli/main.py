@@ -9,6 +9,7 @@ from clash_pipeline.cli import (
     archive,
     audit,
     chain,
+    check,
     clones,
     dagster,
     decisions,
@@ -56,6 +57,7 @@ app.command(
 app.command("ui", rich_help_panel=SYSTEM)(dagster.ui)
 app.command("serve", rich_help_panel=SYSTEM)(serve.serve)
 app.add_typer(tokens.app, name="tokens", rich_help_panel=SYSTEM)
+app.command("check", rich_help_panel=SYSTEM)(check.check)
 app.command("audit", rich_help_panel=SYSTEM)(audit.audit)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=SYSTEM)
 app.command("ingest", rich_help_panel=DATA)(ingest.ingest)

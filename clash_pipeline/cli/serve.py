@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from clash_pipeline.cli import check
 from clash_pipeline.cli.output import fail, one_line_errors
 
 
@@ -24,6 +25,7 @@ def serve(
     from clash_pipeline.api.server import config
 
     built = services.build(migrate=True)
+    check.require(built)
     given = {name: value for name, value in (("api_host", host), ("api_port", port)) if value is not None}
     settings = built.settings.model_copy(update=given)
     app = create_app(built, session_secret(settings))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from clash_pipeline.cli import check
 from clash_pipeline.cli.output import Exit, fail
 from clash_pipeline.cli.supervise import Child, Supervisor
 
@@ -29,6 +30,7 @@ def up() -> None:
     services = build(migrate=True)
     settings = services.settings
     require_free_ports(settings)
+    check.require(services)
     holder = this_process()
     ttl_ms = settings.lease_ttl_sec * 1000
     try:

@@ -127,6 +127,20 @@ def close_pool(connection: Connection, race_id: int, *, now_ms: int) -> None:
         )
 
 
+def end(connection: Connection, race_id: int, outcome: str, *, now_ms: int) -> None:
+    """Note that a closed pool is settled or refunded; only its settlement does this.
+
+    Raises:
+        EconomyConflict: it is not closed.
+    """
+    changed = connection.execute(
+        "UPDATE economy_pools SET state = ?, ended_at = ? WHERE race_id = ? AND state = 'closed'",
+        (outcome, now_ms, race_id),
+    )
+    if changed.rowcount != 1:
+        raise EconomyConflict(f"the pool of race {race_id} is not closed")
+
+
 # what stands
 
 

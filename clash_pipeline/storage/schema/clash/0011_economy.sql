@@ -192,11 +192,12 @@ BEGIN
   SELECT raise(ABORT, 'wei_ledger_lines is append-only');
 END;
 
--- What each account holds on its normal side: the sum of its lines, kept so that no write has to read them all.
+-- What each account holds, and on which side: the sum of its lines, kept so that no write has to read them all.
 CREATE TABLE wei_balances (
   account     TEXT NOT NULL,
   chain_id    INTEGER NOT NULL,
   asset       TEXT NOT NULL,
+  side        TEXT NOT NULL CHECK (side IN ('D', 'C')),
   balance_wei TEXT NOT NULL
     CHECK (balance_wei NOT GLOB '*[^0-9]*' AND (balance_wei = '0' OR balance_wei NOT GLOB '0*')
       AND length(balance_wei) BETWEEN 1 AND 78),
