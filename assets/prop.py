@@ -22,13 +22,15 @@ prop_accounts = dg.AssetSpec(
 def ledger_audit(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     """Any difference is an error: money does not explain itself."""
     from clash_pipeline.decisions.audit import audit
+    from clash_pipeline.economy.audit import audit as audit_money
     from clash_pipeline.market.plots import table
 
     report = audit(services.clash)
-    rows = [(found.invariant, found.row, found.message) for found in report.differences]
+    differences = report.differences + audit_money(services.clash).differences
+    rows = [(found.invariant, found.row, found.message) for found in differences]
     shown = {"differences": dg.MetadataValue.md(table(DIFFERENCE_COLUMNS, rows))} if rows else {}
     return dg.AssetCheckResult(
-        passed=report.is_clean,
+        passed=not differences,
         description=f"{len(rows)} differences in {report.accounts} accounts and {report.groups} ledger groups",
         metadata={"accounts": report.accounts, "fills": report.fills, **shown},
     )

@@ -1,5 +1,6 @@
-"""`clash audit`: every invariant of accounts, ledger, runs and versions. Exit 0 clean, 1 with the rows."""
+"""`clash audit`: every invariant of accounts, ledgers, runs, versions and real money. Exit 0 clean, 1 with the rows."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,13 +16,15 @@ def audit(
     artifacts: Annotated[bool, typer.Option("--artifacts", help="Also read every artifact; takes its time.")] = False,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Check every invariant of accounts, ledger, runs and versions; exit 1 names each row that breaks one."""
+    """Check every invariant of accounts, ledgers, runs and real money; exit 1 names each row that breaks one."""
     from clash_pipeline import services
     from clash_pipeline.decisions.audit import audit as check
+    from clash_pipeline.economy.audit import audit as check_money
 
     built = services.build()
     try:
-        show(check(built.clash, built.store if artifacts else None), json=json)
+        report = check(built.clash, built.store if artifacts else None)
+        show(replace(report, differences=report.differences + check_money(built.clash).differences), json=json)
     finally:
         built.close()
 

@@ -173,16 +173,24 @@ def _frozen(connection: Connection, pool: Pool, starters: Sequence[int], *, is_c
             {"cloneId": clone_id, "creator": _person(creators[clone_id]), "rank": rank}
             for rank, clone_id in enumerate(starters, start=1)
         ],
-        "tickets": [
-            {
-                "ticketNo": ticket.ticket_no,
-                "cloneId": ticket.clone_id,
-                "holder": _person(ticket.user_id),
-                "purchaseId": ticket.purchase_id,
-            }
-            for ticket in tickets.of_race(connection, pool.race_id)
-        ],
+        "tickets": [frozen_ticket(ticket) for ticket in tickets.of_race(connection, pool.race_id)],
     }
+
+
+def frozen_ticket(ticket: Ticket) -> dict[str, Any]:
+    """A ticket as a settlement's inputs hold it."""
+    return {
+        "ticketNo": ticket.ticket_no,
+        "cloneId": ticket.clone_id,
+        "holder": _person(ticket.user_id),
+        "purchaseId": ticket.purchase_id,
+    }
+
+
+def recomputed(inputs: dict[str, Any]) -> tuple[tuple[int, int, int], str]:
+    """Pool, rake and dust that frozen inputs make, in wei, and the hash of the whole result."""
+    result = _computed(inputs)
+    return (result.pool, result.rake, result.dust), _result_hash(inputs, result)
 
 
 def _computed(inputs: dict[str, Any]) -> Settlement:
