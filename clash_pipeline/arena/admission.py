@@ -1,16 +1,18 @@
 """The gates before the Arena: one visible list, in order, each with a stable code and a sentence with figures.
 
-A clone in the queue is admitted, and a clone in a slot enters the next field, only while every gate is open.
+A clone auditions, is admitted from the queue, and enters the next field from its slot, only while every gate before it
+is open.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from clash_pipeline.arena import requests
+from clash_pipeline.arena import requests, slots
 from clash_pipeline.clones import clones, public_profiles, retirement
 from clash_pipeline.clones.clones import OPERATOR, Clone
 from clash_pipeline.clones.entitlements import effective, exceeded
 from clash_pipeline.clones.versions import active_version
+from clash_pipeline.economy import credits as audition_credits
 from clash_pipeline.storage.sqlite import Connection, one
 
 
@@ -48,6 +50,15 @@ def entry_gates(connection: Connection, clone_id: int, now_ms: int) -> Blocked |
         CloneUnknown: no such clone.
     """
     return _first((*GATES, *ENTRY_GATES), Case(connection, clones.get(connection, clone_id), now_ms))
+
+
+def audition_gates(connection: Connection, clone_id: int, now_ms: int) -> Blocked | None:
+    """The first closed gate of a clone that wants to audition.
+
+    Raises:
+        CloneUnknown: no such clone.
+    """
+    return _first(AUDITION_GATES, Case(connection, clones.get(connection, clone_id), now_ms))
 
 
 def not_retired(case: Case) -> str | None:
@@ -91,6 +102,37 @@ def is_within_entitlement(case: Case) -> str | None:
     return f"clone {case.clone.id} is beyond its entitlement: {beyond}" if beyond else None
 
 
+def was_paid(case: Case) -> str | None:
+    """An audition is paid for, by a house clone as well."""
+    bought = effective(case.connection, case.clone.id, case.now_ms).may_audition
+    return None if bought else f"nothing was bought for clone {case.clone.id}; debug grants lead into no audition"
+
+
+def audition_is_unused(case: Case) -> str | None:
+    """Each purchase is good for one audition."""
+    left = audition_credits.unused(case.connection, case.clone.id)
+    return f"every audition bought for clone {case.clone.id} was used" if left is None else None
+
+
+def has_profile(case: Case) -> str | None:
+    """A profile that is shown or waits for moderation."""
+    found = public_profiles.shown(case.connection, case.clone.id) or public_profiles.in_state(
+        case.connection, case.clone.id, "submitted"
+    )
+    return None if found else f"clone {case.clone.id} has no profile that is approved or submitted"
+
+
+def does_not_compete(case: Case) -> str | None:
+    """A clone that passed waits for its slot, or has it."""
+    occupant = slots.of(case.connection, case.clone.id)
+    if occupant is not None:
+        return f"clone {case.clone.id} has slot {occupant.slot_no}"
+    waits = one(
+        case.connection, "SELECT 1 FROM promotion_queue WHERE clone_id = ? AND state = 'waiting'", (case.clone.id,)
+    )
+    return f"clone {case.clone.id} has passed and waits for a slot" if waits else None
+
+
 def owner_has_no_slot(case: Case) -> str | None:
     """One clone per owner and race (11, 12); house clones are exempt."""
     if case.clone.owner == OPERATOR:
@@ -128,6 +170,16 @@ GATES: tuple[tuple[str, Gate], ...] = (
     ("no_active_version", has_active_version),
     ("entitlement_is_mock", was_bought),
     ("entitlement_exceeded", is_within_entitlement),
+)
+AUDITION_GATES: tuple[tuple[str, Gate], ...] = (
+    ("retired", not_retired),
+    ("retiring", not_retiring),
+    ("already_competing", does_not_compete),
+    ("entitlement_is_mock", was_paid),
+    ("audition_used", audition_is_unused),
+    ("no_active_version", has_active_version),
+    ("entitlement_exceeded", is_within_entitlement),
+    ("no_profile", has_profile),
 )
 ENTRY_GATES: tuple[tuple[str, Gate], ...] = (
     ("owner_has_slot", owner_has_no_slot),

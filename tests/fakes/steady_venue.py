@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from clash_pipeline.clock import MINUTE_MS
 from clash_pipeline.market.listing import Listed, Tier
-from clash_pipeline.prop.pricing import Liquidity, Quote, Reference
+from clash_pipeline.prop.pricing import CommonClose, Liquidity, Quote, Reference
 from clash_pipeline.prop.rates import HourKey, Oracle, Source
 from clash_pipeline.units import USD
 
@@ -21,10 +22,11 @@ class SteadyVenue:
     name: str = "steady"
 
     def quotes(self, symbols: Iterable[str], now_ms: int, *, fill_minute: int | None = None) -> dict[str, Quote]:
-        """A mid and a mark of this very moment."""
+        """A mid and a mark of this very moment, and the close of a common minute where one is asked for."""
         mid = Reference(self.price, "mid", now_ms, now_ms)
         mark = Reference(self.price, "venue", now_ms, now_ms)
-        return {symbol: Quote(symbol, listed(symbol), (mid,), DEEP, mark, None) for symbol in symbols}
+        common = None if fill_minute is None else self._close(fill_minute)
+        return {symbol: Quote(symbol, listed(symbol), (mid,), DEEP, mark, None, common) for symbol in symbols}
 
     def funding(self, hours: Iterable[HourKey], now_ms: int) -> dict[HourKey, Source]:
         """The resting rate, paid."""
@@ -33,6 +35,10 @@ class SteadyVenue:
     def oracles(self, symbols: Iterable[str], at_ms: int, now_ms: int) -> dict[str, Oracle]:
         """The same price."""
         return {symbol: Oracle(self.price, at_ms) for symbol in symbols}
+
+    def _close(self, minute: int) -> CommonClose:
+        closed_at = minute + MINUTE_MS
+        return CommonClose(minute, Reference(self.price, "candle", closed_at, closed_at))
 
 
 def listed(symbol: str) -> Listed:
