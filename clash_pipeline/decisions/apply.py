@@ -183,6 +183,7 @@ def _submit_on(
     services: Services, asked: list[Asked], view: View, quotes: Mapping[str, Quote], now_ms: int
 ) -> list[Ended]:
     minute = _minute(asked[0])
+    moved: Exception = AccountMoved(f"account {asked[0].claim.account_id} kept changing")
     for _ in range(LOOKS):
         try:
             given = submission.apply_input(asked, view, quotes, now_ms=now_ms, fill_minute=minute)

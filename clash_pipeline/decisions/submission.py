@@ -15,7 +15,7 @@ from clash_pipeline.decisions import artifacts, runs
 from clash_pipeline.decisions.runs import ArtifactRef, Claim, Ended, Services
 from clash_pipeline.faults import fault, point
 from clash_pipeline.prop import intake
-from clash_pipeline.prop.accounts import Account
+from clash_pipeline.prop.accounts import Account, AccountMoved
 from clash_pipeline.prop.case import Instant
 from clash_pipeline.prop.intake import View
 from clash_pipeline.prop.positions import Position
@@ -23,8 +23,14 @@ from clash_pipeline.prop.pricing import Quote
 from clash_pipeline.prop.proposal import ActionResult, Proposal
 
 SCHEMA = "apply_input_v2"
+LOOK_MAX_AGE_MS = 5_000
+"""A look older than this when its transaction opens is taken again, so that no price grows old on the way *(ours)*."""
 AFTER_INPUT_STORED = point("decisions.apply.after_input_stored")
 AFTER_SUBMIT = point("decisions.apply.after_submit")
+
+
+class LookTooOld(AccountMoved):
+    """So much time has passed since the account and its quotes were looked at that they say nothing about now."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +116,14 @@ def submit(services: Services, asked: Sequence[Asked], given: ApplyInput) -> lis
     """Write down what was seen, then submit on exactly that; closing the runs is part of the transaction.
 
     Raises:
-        AccountMoved: the account changed between looking and writing.
+        AccountMoved: the account changed between looking and writing, or the look is too old (`LookTooOld`).
         LeaseLost: one of the runs has passed to another worker; nothing was written.
         StoreError: the store did not take the apply_input.
     """
     stored = artifacts.put(services.store, asked[0].claim, "apply_input", canonical.encode(given))
     fault(AFTER_INPUT_STORED)
+    if (age_ms := services.clock.now_ms() - given.now_ms) > LOOK_MAX_AGE_MS:
+        raise LookTooOld(f"account {given.account.id} was looked at {age_ms} ms ago, more than {LOOK_MAX_AGE_MS}")
     with services.clash.write() as connection:
         for one in asked:
             runs.require(connection, one.claim)
@@ -123,7 +131,7 @@ def submit(services: Services, asked: Sequence[Asked], given: ApplyInput) -> lis
         for number, one in enumerate(asked):
             results = intake.submit_within(
                 connection, one.claim.account_id, one.claim.run_id, [one.proposal], given.quotes, now_ms=given.now_ms,
-                expected_revision=given.account.revision if number == 0 else None,
+                expected=given.account if number == 0 else None,
                 instant=instant(one.claim.tick, given.fill_minute),
             )  # fmt: skip
             fault(AFTER_SUBMIT)

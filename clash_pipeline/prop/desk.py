@@ -75,7 +75,7 @@ class Desk:
         self.opening = account
         self.account = account
         self.positions = dict(positions)
-        self.quotes = quotes
+        self.quotes = {symbol: _as_held(quote, self.positions.get(symbol)) for symbol, quote in quotes.items()}
         self.now_ms = now_ms
         self.has_moved_positions = False
 
@@ -188,3 +188,11 @@ class Desk:
         lines.append(Line("fee", order.symbol, -leg.fee))
         sealed = ledger.seal(self.connection, fill_id)
         self.book_group(Entry("fill", "fill", fill_id, order.actor, order.reason, sealed), lines)
+
+
+def _as_held(quote: Quote, position: Position | None) -> Quote:
+    """A quote in the decimals that the account trades the asset in: those of its first fill, whatever is listed now."""
+    asset = quote.asset
+    if asset is None or position is None or asset.sz_decimals == position.sz_decimals:
+        return quote
+    return replace(quote, asset=replace(asset, sz_decimals=position.sz_decimals))

@@ -98,7 +98,7 @@ def submit_within(
     quotes: Mapping[str, Quote],
     *,
     now_ms: int,
-    expected_revision: int | None = None,
+    expected: Account | None = None,
     instant: Instant = ANY_TIME,
 ) -> list[ActionResult]:
     """The same inside a transaction that the caller opened, so that closing the run can be part of it.
@@ -106,14 +106,14 @@ def submit_within(
     The quotes are those of `View.symbols` and, for an account with a common instant, of `View.fill_minute`.
 
     Raises:
-        AccountMoved: `expected_revision` is given and the account is at another one.
+        AccountMoved: `expected` is given and the account, its kill switch included, is another by now.
         PayloadConflict: a key was used for another payload.
     """
     view = look(connection, account_id, now_ms=now_ms)
     if first := _repeats(connection, account_id, run_id, proposals):
         return first
-    if expected_revision is not None and view.account.revision != expected_revision:
-        raise AccountMoved(f"account {account_id} is at revision {view.account.revision}, not {expected_revision}")
+    if expected is not None and view.account != expected:
+        raise AccountMoved(f"account {account_id} at revision {view.account.revision} is not the one looked at")
     desk = Desk(connection, view.account, view.positions, quotes, now_ms)
     submission = _Submission(desk, run_id, view.opened_last_hour, instant)
     results = [submission.take(index, proposal) for index, proposal in enumerate(proposals)]

@@ -116,6 +116,25 @@ def test_an_account_that_moves_between_looking_and_writing_is_looked_at_again(
     assert looks == [1, 2, 3]
 
 
+def test_a_price_does_not_grow_old_while_the_store_is_slow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D4: what is filled is what memory says when the transaction opens, not when the input was put into the store."""
+    clone_id, _ = world.clone("BTC")
+    world.minute("BTC", "100", **RISING)
+    made = decided(world, waves.due(world, clone_id=clone_id, force=True), answer("open_long"))
+
+    def slow(point: str) -> None:
+        if point == submission.AFTER_INPUT_STORED and world.clock.now_ms() < late:
+            world.clock.set(late)
+            world.minute("BTC", "90", **RISING)
+
+    late = world.clock.now_ms() + 2 * MINUTE_MS
+    monkeypatch.setattr(submission, "fault", slow)
+    assert [run.reason for run in waves.apply(world, made)] == ["filled"]
+    with world.clash.read() as connection:
+        fill = connection.execute("SELECT reference_price, filled_at FROM prop_fills").fetchone()
+    assert tuple(fill) == ("90", late)
+
+
 def test_an_account_that_never_stands_still_is_left_for_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     clone_id, account_id = world.clone("BTC")
     world.minute("BTC", "100", **RISING)

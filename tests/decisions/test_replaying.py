@@ -7,7 +7,7 @@ import pytest
 
 from clash_pipeline.archive.stores import MemoryStore
 from clash_pipeline.clock import MINUTE_MS
-from clash_pipeline.decisions import runs, waves
+from clash_pipeline.decisions import runs, submission, waves
 from clash_pipeline.decisions.audit import audit
 from clash_pipeline.decisions.replaying import Replayer, replayer
 from clash_pipeline.decisions.views import RunUnknown
@@ -82,6 +82,23 @@ def test_a_halted_account_is_refused_again(world: World, replaying: Replayer) ->
     ended = wave(world, answer("open_long"), clone_id=clone_id, force=True)
     assert [run.reason for run in ended] == ["rejected: trading_halted"]
     assert replaying.replay(1).verdict == "same"
+
+
+def test_a_halt_thrown_between_looking_and_writing_is_what_replay_sees(
+    world: World, replaying: Replayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill switch changes no revision of an account; the gates and the stored input must still agree on it."""
+    clone_id, account_id = world.clone("BTC")
+    world.minute("BTC", "100", **RISING)
+
+    def thrown(point: str) -> None:
+        if point == submission.AFTER_INPUT_STORED:
+            accounts.halt(world.clash, actor="a", reason="now", now_ms=1, account_id=account_id)
+
+    monkeypatch.setattr(submission, "fault", thrown)
+    ended = wave(world, answer("open_long"), clone_id=clone_id, force=True)
+    assert [run.reason for run in ended] == ["rejected: trading_halted"]
+    assert replaying.replay(1).differences == ()
 
 
 def test_what_is_open_gone_or_unknown_cannot_be_replayed(world: World, replaying: Replayer, filled: int) -> None:

@@ -131,12 +131,25 @@ def test_without_the_natural_key_the_same_threads_would_double(desk: Desk) -> No
 
 def test_an_account_that_moved_is_looked_at_again(desk: Desk) -> None:
     quotes = desk.venue.quotes(["BTC"], desk.clock.now_ms())
+    with desk.clash.read() as connection:
+        seen = accounts.get(connection, desk.account_id)
     desk.order("open_long")
     with pytest.raises(AccountMoved), desk.clash.write() as connection:
         intake.submit_within(
             connection, desk.account_id, 99, [Proposal("BTC", "close")], quotes, now_ms=desk.clock.now_ms(),
-            expected_revision=1,
+            expected=seen,
         )  # fmt: skip
+
+
+def test_an_asset_that_is_listed_with_other_decimals_goes_on_in_those_it_was_bought_in(desk: Desk) -> None:
+    """The venue may list an asset anew; what is held keeps its grid, and every fill of it too."""
+    desk.order("open_long", size_pct="10")
+    market_rows.list_asset(desk.market, "BTC", sz_decimals=1, max_leverage=40)
+    assert desk.order("reduce", size_pct="33").status == "filled"
+    assert desk.order("open_short", size_pct="7").status == "filled"
+    assert desk.order("close").status == "filled"
+    assert audit(desk.clash).is_clean
+    assert desk.view()["positions"] == []
 
 
 def test_no_account_no_submission(desk: Desk) -> None:
