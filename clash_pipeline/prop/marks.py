@@ -4,9 +4,11 @@ In this order: funding that is due, marks, stops and targets, liquidation, the s
 ended is fixed and frozen instead. A missing price marks nothing; the last mark is carried with its age.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import structlog
 
 from clash_pipeline.clock import minute_of
@@ -27,6 +29,11 @@ from clash_pipeline.storage.sqlite import Connection, Database, IntegrityError
 
 AFTER_FUNDING = point("prop.mark.after_funding")
 AFTER_POSITIONS = point("prop.mark.after_positions")
+DEFECTS = (
+    ArithmeticError, AttributeError, IntegrityError, LookupError, RuntimeError, StorageBusy, TypeError, ValueError,
+    msgspec.MsgspecError,
+)  # fmt: skip
+"""What a defect of one account's data may raise, or another writer; trouble of the machine is not among it."""
 LOOKS = 5
 """How often an account that keeps changing is looked at again before it is left to the next tick."""
 
@@ -94,22 +101,33 @@ def mark(
 def mark_all(clash: Database, execution: ExecutionVenue, account_ids: Iterable[int], now_ms: int) -> Tick:
     """The same for many accounts with one look at memory; one that fails is left to the next tick, and said so."""
     tick = Tick()
+    looks: list[Look] = []
     with clash.read() as connection:
-        looks = [_look(connection, account_id, now_ms) for account_id in account_ids]
+        for account_id in account_ids:
+            with _left_alone(tick, account_id):
+                looks.append(_look(connection, account_id, now_ms))
     memory = _remember(execution, looks, now_ms)
     for look in looks:
-        identifier = look.account.id
-        try:
+        identifier, snapshot = look.account.id, None
+        with _left_alone(tick, identifier):
             snapshot = _pass(clash, execution, look, memory, now_ms)
-        except (AccountMoved, StorageBusy, IntegrityError, ValueError) as error:
-            log.warning("account_left_for_next_tick", account_id=identifier, error=str(error))
-            tick.left[identifier] = str(error)
+        if identifier in tick.left:
             continue
         if snapshot is None:
             tick.ended.append(identifier)
         else:
             tick.snapshots.append(snapshot)
     return tick
+
+
+@contextmanager
+def _left_alone(tick: Tick, account_id: int) -> Iterator[None]:
+    """Keep an account's trouble to itself: it is left to the next tick, the others are marked (09 W5)."""
+    try:
+        yield
+    except DEFECTS as error:
+        log.error("account_left_for_next_tick", account_id=account_id, error=f"{type(error).__name__}: {error}")
+        tick.left[account_id] = str(error)
 
 
 def _pass(clash: Database, execution: ExecutionVenue, look: Look, memory: Memory, now_ms: int) -> Snapshot | None:

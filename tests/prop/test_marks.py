@@ -4,7 +4,7 @@ import json
 
 from clash_pipeline.clock import MINUTE_MS, minute_of
 from clash_pipeline.prop.audit import audit
-from clash_pipeline.prop.marks import mark
+from clash_pipeline.prop.marks import mark, mark_all
 from clash_pipeline.prop.snapshots import Snapshot, series
 from clash_pipeline.units import RATE, USD, usd_text
 from tests.fakes import market_rows
@@ -97,3 +97,13 @@ def test_marks_round_against_the_account(desk: Desk) -> None:
     desk.clock.advance(MINUTE_MS)
     market_rows.context(desk.market, "BTC", desk.clock.now_ms(), mark="100.00069")
     assert json.loads(marked(desk).marks)[0]["mark"] == "100.001"
+
+
+def test_an_account_whose_row_cannot_be_read_keeps_its_trouble_to_itself(desk: Desk) -> None:
+    """Nobody else goes without a mark, a stop or a liquidation because of it (09 W5)."""
+    broken, healthy = desk.account_id, desk.open()
+    with desk.clash.write() as connection:
+        connection.execute("UPDATE prop_accounts SET policy = '{}' WHERE id = ?", (broken,))
+    tick = mark_all(desk.clash, desk.venue, [broken, healthy], desk.clock.now_ms())
+    assert [snapshot.account_id for snapshot in tick.snapshots] == [healthy]
+    assert list(tick.left) == [broken]
