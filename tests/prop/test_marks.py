@@ -9,6 +9,7 @@ from clash_pipeline.prop.snapshots import Snapshot, series
 from clash_pipeline.units import RATE, USD, usd_text
 from tests.fakes import market_rows
 from tests.fakes.desk import Desk
+from tests.prop.test_audit import unguard
 
 
 def marked(desk: Desk) -> Snapshot:
@@ -102,6 +103,7 @@ def test_marks_round_against_the_account(desk: Desk) -> None:
 def test_an_account_whose_row_cannot_be_read_keeps_its_trouble_to_itself(desk: Desk) -> None:
     """Nobody else goes without a mark, a stop or a liquidation because of it (09 W5)."""
     broken, healthy = desk.account_id, desk.open()
+    unguard(desk)
     with desk.clash.write() as connection:
         connection.execute("UPDATE prop_accounts SET policy = '{}' WHERE id = ?", (broken,))
     tick = mark_all(desk.clash, desk.venue, [broken, healthy], desk.clock.now_ms())
