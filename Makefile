@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt tests/contracts/package.json
 demo: setup ## the whole way on replayed venues, in a few minutes (RECORDINGS=DIR for real ones)
 	@$(BIN)/clash demo $(if $(RECORDINGS),--recordings $(RECORDINGS))
 
-up: setup ## ingester, Dagster and its web page against the live venues, until Ctrl-C
+up: setup ## ingester, API, Dagster and its web page against the live venues, until Ctrl-C
 	@$(BIN)/clash up
 
 test: setup check ## static care, then every test

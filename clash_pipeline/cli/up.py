@@ -1,4 +1,4 @@
-"""`clash up`: ingester, Dagster's code server, daemon and web page, supervised together until Ctrl-C."""
+"""`clash up`: ingester, API, Dagster's code server, daemon and web page, supervised together until Ctrl-C."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ LOOK_EVERY_SEC = 1.0
 
 
 def up() -> None:
-    """Start ingester, Dagster daemon and web page against the configured venues, and keep them running."""
+    """Start ingester, API, Dagster daemon and web page against the configured venues, and keep them running."""
     from clash_pipeline.services import build
     from clash_pipeline.storage.errors import LeaseLost
     from clash_pipeline.storage.leases import acquire, release, this_process
@@ -37,10 +37,10 @@ def up() -> None:
         lease = acquire(services.clash, LEASE, holder, now_ms=services.wall.now_ms(), ttl_ms=ttl_ms)
     except LeaseLost as error:
         fail(f"already running: {error}", Exit.UNAVAILABLE)
-    children = [ingester(settings), *dagster_children(settings)]
     try:
-        with Supervisor(children, typer.echo) as supervisor:
-            typer.echo(f"data in {settings.home}; Dagster UI: http://127.0.0.1:{settings.dagster_port} (Ctrl-C stops)")
+        with Supervisor(children(settings), typer.echo) as supervisor:
+            typer.echo(f"data in {settings.home}; pages and API: http://{settings.api_host}:{settings.api_port}")
+            typer.echo(f"Dagster UI: http://127.0.0.1:{settings.dagster_port} (Ctrl-C stops)")
             while True:
                 supervisor.look()
                 if lease.until_ms - services.wall.now_ms() < ttl_ms * 2 // 3:
@@ -53,9 +53,25 @@ def up() -> None:
         services.close()
 
 
+def children(settings: "Settings") -> list[Child]:
+    """Everything that runs in production, in the order of its start."""
+    watching = [economy(settings)] if settings.chain_endpoints else []
+    return [ingester(settings), api(settings), *watching, *dagster_children(settings)]
+
+
 def ingester(settings: "Settings") -> Child:
     """The one process that writes live candles."""
     return _child(settings, "ingester", [sys.executable, "-m", "clash_pipeline.cli.main", "ingest"])
+
+
+def api(settings: "Settings") -> Child:
+    """The HTTP API and the pages."""
+    return _child(settings, "api", [sys.executable, "-m", "clash_pipeline.cli.main", "serve"])
+
+
+def economy(settings: "Settings") -> Child:
+    """The watcher of the chain that deposits come from."""
+    return _child(settings, "economy", [sys.executable, "-m", "clash_pipeline.cli.main", "worker", "economy"])
 
 
 def dagster_children(settings: "Settings") -> list[Child]:
@@ -80,7 +96,7 @@ def dagster_children(settings: "Settings") -> list[Child]:
 
 def require_free_ports(settings: "Settings") -> None:
     """Stop with one line when a port of ours is taken."""
-    for name in ("dagster_port", "dagster_grpc_port"):
+    for name in ("api_port", "dagster_port", "dagster_grpc_port"):
         port = getattr(settings, name)
         if not is_free(port):
             fail(f"port {port} is in use; set CLASH_{name.upper()} to another one", Exit.UNAVAILABLE)
