@@ -24,17 +24,19 @@ def audit(
     built = services.build()
     try:
         report = check(built.clash, built.store if artifacts else None)
-        show(replace(report, differences=report.differences + check_money(built.clash).differences), json=json)
+        money = check_money(built.clash)
+        whole = replace(report, differences=report.differences + money.differences)
+        show(whole, json=json, also=f", {money.purchases} purchases, {money.groups} groups of wei")
     finally:
         built.close()
 
 
-def show(report: "Report", *, json: bool) -> None:
-    """Print a report; exit 1 when something is wrong."""
+def show(report: "Report", *, json: bool, also: str = "") -> None:
+    """Print a report, with what else was looked at; exit 1 when something is wrong."""
     if json:
         print_json(report)
     else:
-        seen = f"{report.accounts} accounts, {report.fills} fills, {report.groups} ledger groups"
+        seen = f"{report.accounts} accounts, {report.fills} fills, {report.groups} ledger groups{also}"
         if report.is_clean:
             typer.echo(f"clean: {seen}")
         else:

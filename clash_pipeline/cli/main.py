@@ -14,6 +14,7 @@ from clash_pipeline.cli import (
     dagster,
     decisions,
     demo,
+    economy,
     environment,
     ingest,
     ingestion,
@@ -72,6 +73,7 @@ app.add_typer(pipeline.app, name="pipeline", rich_help_panel=TRADING)
 app.add_typer(decisions.app, name="decisions", rich_help_panel=TRADING)
 app.add_typer(model.app, name="model", rich_help_panel=TRADING)
 app.add_typer(prop.app, name="prop", rich_help_panel=TRADING)
+app.add_typer(economy.app, name="economy", rich_help_panel=TRADING)
 app.add_typer(settlement.app, name="settlement", rich_help_panel=TRADING)
 
 

@@ -1,10 +1,11 @@
-"""`clash settlement …`: what a race pays, computed from a file that anybody can write."""
+"""`clash settlement …`: what a race pays, computed from a file that anybody can write, or as it was settled."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from clash_pipeline.cli.ids import id_argument
 from clash_pipeline.cli.output import fail, one_line_errors, print_json, table
 
 app = typer.Typer(help="Settlement: who is paid what, to the wei.", no_args_is_help=True)
@@ -43,3 +44,30 @@ def compute(
     ):
         if found[title]:
             table(title.capitalize(), columns, [tuple(row[name] for name in columns) for row in found[title]])
+
+
+@app.command()
+@one_line_errors
+def show(
+    race_id: Annotated[int, id_argument("Number of the race.")],
+    json: Annotated[
+        bool, typer.Option("--json", help="The public report, enough to compute everything again.")
+    ] = False,
+) -> None:
+    """Show how a race was settled, step by step, so that anybody can add it up again."""
+    from clash_pipeline import services
+    from clash_pipeline.cli import settlement_report
+    from clash_pipeline.economy import settling
+
+    built = services.build()
+    try:
+        with built.clash.read() as connection:
+            settled = settling.settlement_of(connection, race_id)
+    finally:
+        built.close()
+    if settled is None:
+        fail(f"race {race_id} is not settled")
+    if json:
+        print_json(settling.report(settled))
+        return
+    settlement_report.show(settled)
