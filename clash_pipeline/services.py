@@ -1,7 +1,7 @@
 """Build stores, clients and the clock from settings, once, for every door alike: command line, jobs, assets, tests."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from clash_pipeline.storage.sqlite import Database
 if TYPE_CHECKING:
     from clash_pipeline.archive.stores import ArtifactStore
     from clash_pipeline.clones.named_reads import NamedReads
+    from clash_pipeline.economy.chain.confirming import Parts
     from clash_pipeline.market.defillama.client import DefiLlamaClient
     from clash_pipeline.market.hyperliquid.rest import HyperliquidRest
     from clash_pipeline.market.polymarket.client import PolymarketClient
@@ -52,6 +53,15 @@ class Services:
         from clash_pipeline.clones.named_reads import NamedReads
 
         return NamedReads(self.clash)
+
+    @contextmanager
+    def chain(self) -> Iterator["Parts | None"]:
+        """What watches the chain of the settings and pays from it, with its connections; None where none is set."""
+        from clash_pipeline.economy.chain.confirming import parts_from
+        from clash_pipeline.economy.chain.endpoints import chain_from
+
+        with chain_from(self.settings) as chain:
+            yield None if chain is None else parts_from(self.settings, self.clash, self.store, chain)
 
     def close(self) -> None:
         """Close what was opened."""

@@ -212,6 +212,22 @@ def revoke(connection: Connection, grant_id: int, *, actor: str, reason: str, no
     return added.rowcount == 1
 
 
+def freeze_purchased(connection: Connection, ref: str, *, actor: str, reason: str, now_ms: int) -> int:
+    """End what a purchase gave because its money was never there; how many grants that were.
+
+    Nobody takes back what was bought: this is for the economy alone, when the chain itself lost a final deposit.
+    """
+    ended = connection.execute(
+        """
+        INSERT INTO clone_entitlement_revocations (grant_id, reason, revoked_by, revoked_at)
+        SELECT id, ?, ?, ? FROM clone_entitlements WHERE source = 'purchase' AND ref = ?
+        ON CONFLICT (grant_id) DO NOTHING
+        """,
+        (reason, actor, now_ms, ref),
+    )
+    return max(ended.rowcount, 0)
+
+
 def history(connection: Connection, clone_id: int) -> list[Grant]:
     """Every grant a clone ever had, ended ones included, oldest first."""
     rows = connection.execute(

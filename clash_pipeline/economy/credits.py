@@ -1,5 +1,6 @@
 """Audition credits: each paid audition may be submitted once; a credit is never given back."""
 
+from clash_pipeline.economy.freezing import is_frozen
 from clash_pipeline.economy.refusals import EconomyConflict, EconomyUnknown
 from clash_pipeline.storage.sqlite import Connection, one
 
@@ -11,6 +12,7 @@ def unused(connection: Connection, clone_id: int) -> int | None:
         """
         SELECT c.purchase_id FROM audition_credits c WHERE c.clone_id = ? AND c.used_by IS NULL
           AND NOT EXISTS (SELECT 1 FROM payables p WHERE p.purchase_id = c.purchase_id AND p.kind = 'refund')
+          AND NOT EXISTS (SELECT 1 FROM frozen_deposits f WHERE f.purchase_id = c.purchase_id)
         ORDER BY c.purchase_id LIMIT 1
         """,
         (clone_id,),
@@ -34,6 +36,8 @@ def use(connection: Connection, purchase_id: int, audition_id: int, *, now_ms: i
         return False
     if is_refunded(connection, purchase_id):
         raise EconomyConflict(f"purchase {purchase_id} was refunded")
+    if is_frozen(connection, purchase_id):
+        raise EconomyConflict(f"the deposit of purchase {purchase_id} is gone from the chain")
     changed = connection.execute(
         "UPDATE audition_credits SET used_by = ?, used_at = ? WHERE purchase_id = ? AND used_by IS NULL",
         (audition_id, now_ms, purchase_id),

@@ -259,6 +259,39 @@ def reject(connection: Connection, purchase_id: int, code: str, *, actor: str = 
     return move(connection, purchase_id, "rejected", reason=code, actor=actor, now_ms=now_ms)
 
 
+def give_up(connection: Connection, purchase_id: int, reason: str) -> Purchase:
+    """Look up the hint of an expired purchase no more; another hint begins again.
+
+    Raises:
+        EconomyConflict: the purchase is not expired.
+    """
+    row = _row(connection, purchase_id)
+    if row["state"] != "expired":
+        raise EconomyConflict(f"purchase {purchase_id} is {row['state']}: it is not given up")
+    _store(connection, row, {"reason": reason, "next_try_at": None})
+    return get(connection, purchase_id)
+
+
+def ending(
+    connection: Connection,
+    *,
+    now_ms: int,
+    watched_ms: int | None = None,
+    grace_ms: int = GRACE_MS,
+    pending_ms: int = PENDING_MS,
+) -> list[Purchase]:
+    """What `expire` would end now."""
+    through = now_ms if watched_ms is None else min(now_ms, watched_ms)
+    rows = connection.execute(
+        """
+        SELECT * FROM purchases
+        WHERE (state = 'quoted' AND expires_at + ? < ?) OR (state = 'pending' AND quoted_at + ? <= ?) ORDER BY id
+        """,
+        (grace_ms, through, pending_ms, now_ms),
+    )
+    return [_purchase(row) for row in rows]
+
+
 def expire(
     connection: Connection,
     *,
@@ -272,18 +305,11 @@ def expire(
     A quote waits until the watcher, where there is one, has passed its end: what was paid in time is granted however
     late we hear of it.
     """
-    through = now_ms if watched_ms is None else min(now_ms, watched_ms)
-    rows = connection.execute(
-        """
-        SELECT id, state FROM purchases
-        WHERE (state = 'quoted' AND expires_at + ? < ?) OR (state = 'pending' AND quoted_at + ? <= ?) ORDER BY id
-        """,
-        (grace_ms, through, pending_ms, now_ms),
-    ).fetchall()
-    for row in rows:
-        why = "not_paid" if row["state"] == "quoted" else "not_found"
-        move(connection, row["id"], "expired", reason=why, actor=WATCHER, now_ms=now_ms)
-    return [row["id"] for row in rows]
+    found = ending(connection, now_ms=now_ms, watched_ms=watched_ms, grace_ms=grace_ms, pending_ms=pending_ms)
+    for purchase in found:
+        why = "not_paid" if purchase.state == "quoted" else "not_found"
+        move(connection, purchase.id, "expired", reason=why, actor=WATCHER, now_ms=now_ms)
+    return [purchase.id for purchase in found]
 
 
 # inside

@@ -7,7 +7,7 @@ acknowledged counts exactly 1, one that was not counts 0 or 1.
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,20 +16,31 @@ import msgspec
 from clash_pipeline import clone_desk
 from clash_pipeline.archive import partitions, retention
 from clash_pipeline.archive.file_store import FileStore
-from clash_pipeline.clock import DAY_MS, MINUTE_MS, SettableClock, minute_of
+from clash_pipeline.clock import DAY_MS, HOUR_MS, MINUTE_MS, SettableClock, minute_of
 from clash_pipeline.clones import entitlements, holds, moderation, public_profiles, reports
 from clash_pipeline.clones.graph import simple_graph
 from clash_pipeline.clones.refusals import NameTaken
 from clash_pipeline.decisions import budgets
+from clash_pipeline.economy.chain import watcher
+from clash_pipeline.economy.chain.confirming import Parts
+from clash_pipeline.economy.chain.endpoints import Chain as Watched
+from clash_pipeline.economy.chain.rpc import Endpoint
+from clash_pipeline.economy.payouts import Limits, authorise, of_payable
+from clash_pipeline.economy.refusals import EconomyConflict
 from clash_pipeline.prop import accounts, admin, intake, policy
 from clash_pipeline.prop.marks import mark_all
 from clash_pipeline.prop.proposal import Proposal
+from clash_pipeline.replay.chain import Chain
+from clash_pipeline.replay.chain_vault import ModelVault
+from clash_pipeline.replay.chain_vault import vault as model_vault
+from clash_pipeline.replay.chain_views import ChainView
 from clash_pipeline.settings import Settings, load
 from clash_pipeline.storage.files import migrate_all, open_clash, open_market
 from clash_pipeline.storage.sqlite import Database
 from clash_pipeline.units import USD
 from tests.fakes import market_rows
 from tests.fakes.answers import answer, wave
+from tests.fakes.chained import WalletSigner
 from tests.fakes.market_days import fill_any
 from tests.fakes.spending import MODEL, answered, wanting
 from tests.fakes.steady_venue import SteadyVenue
@@ -45,6 +56,8 @@ OWNERS = ("trader", "stopped", "marked", "granted", "shown", "published", "decid
 CLONE = {name: number for number, name in enumerate(OWNERS, start=1)}
 TABLE = "polymarket_quotes"
 ADMIN = "operator"
+CHAINS = 40_000
+"""Every act that pays has a chain with an id of its own."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +280,40 @@ def day_of_act(number: int) -> int:
     return START - START % DAY_MS + number * DAY_MS
 
 
+def pay_back(stage: Stage, number: int) -> object:
+    """A chain of its own: a stray deposit that is seen, authorised and taken, another that the chain loses."""
+    parts, chain = chain_of(stage, number)
+    payer, loser = (f"0x{2 * number + party:040x}" for party in (10**6, 10**6 + 1))
+    resolver, now = parts.chain.vault.resolver, time_of(number)
+    chain.deposit(payer, resolver, number, 10**18)
+    chain.mine(3)
+    chain.deposit(loser, resolver, number, 10**17)
+    chain.mine(5)
+    watcher.step(parts, now)
+    with stage.clash.read() as connection:
+        paid = connection.execute("SELECT id FROM payables WHERE recipient = ?", (payer,)).fetchone()["id"]
+    with suppress(EconomyConflict):
+        given = authorise(parts, WalletSigner(), Limits(10**24, 10**24, DAY_MS), paid, actor=ADMIN, now_ms=now)
+    with stage.clash.read() as connection:
+        given = of_payable(connection, parts.chain.vault, paid) or given
+    chain.withdraw(resolver, given.allowed, bytes.fromhex(given.signature[2:]))
+    chain.mine(5)
+    watcher.step(parts, now + MINUTE_MS)
+    chain.reorganise(10, lambda tx: tx.sender != loser)
+    chain.mine(2)
+    watcher.step(parts, now + 2 * MINUTE_MS)
+    return watcher.step(parts, now + 2 * HOUR_MS)
+
+
+def chain_of(stage: Stage, number: int) -> tuple[Parts, Chain]:
+    """The chain of a number, always the same, with a third endpoint that belongs to another."""
+    chain = Chain(ModelVault(), SettableClock(START), seed=number, chain_id=CHAINS + number)
+    views = [ChainView(chain, f"{name}{number}") for name in "abc"]
+    views[2].lies = {"chain id"}
+    watched = Watched(model_vault(chain.chain_id, WalletSigner().address), tuple(Endpoint(view) for view in views))
+    return Parts(stage.clash, FileStore(stage.settings.file_store), watched), chain
+
+
 def migrate(stage: Stage, number: int) -> object:
     """A home of its own, from nothing."""
     return migrate_all(replace_home(stage, number))
@@ -318,6 +365,9 @@ ACTS = (
         "ON c.run_id = r.id WHERE r.clone_id = 8 GROUP BY r.tick"),
     Act("archive", archive, ""),
     Act("restore", restore, ""),
+    Act("pay back", pay_back,
+        f"SELECT chain_id - {CHAINS} AS number, count(*) AS effects FROM chain_withdrawals GROUP BY chain_id",
+        is_forever=True),
     Act("migrate", migrate, ""),
 )  # fmt: skip
 DAYS = {

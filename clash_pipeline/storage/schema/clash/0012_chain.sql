@@ -38,20 +38,20 @@ BEGIN
   SELECT raise(ABORT, 'chain_looks is append-only');
 END;
 
--- A purchase whose deposit is gone: what it gave is frozen, and nothing of it is paid out.
-CREATE TABLE frozen_purchases (
-  purchase_id INTEGER PRIMARY KEY REFERENCES purchases (id),
-  deposit_id  INTEGER NOT NULL UNIQUE REFERENCES chain_deposits (id),
+-- A deposit that is gone from the chain: what it gave is frozen, and nothing that rests on it is paid out.
+CREATE TABLE frozen_deposits (
+  deposit_id  INTEGER PRIMARY KEY REFERENCES chain_deposits (id),
+  purchase_id INTEGER UNIQUE REFERENCES purchases (id),
   reason      TEXT    NOT NULL,
   frozen_at   INTEGER NOT NULL
 ) STRICT;
-CREATE TRIGGER frozen_purchases_append_only BEFORE UPDATE ON frozen_purchases
+CREATE TRIGGER frozen_deposits_append_only BEFORE UPDATE ON frozen_deposits
 BEGIN
-  SELECT raise(ABORT, 'frozen_purchases is append-only');
+  SELECT raise(ABORT, 'frozen_deposits is append-only');
 END;
-CREATE TRIGGER frozen_purchases_kept BEFORE DELETE ON frozen_purchases
+CREATE TRIGGER frozen_deposits_kept BEFORE DELETE ON frozen_deposits
 BEGIN
-  SELECT raise(ABORT, 'frozen_purchases is append-only');
+  SELECT raise(ABORT, 'frozen_deposits is append-only');
 END;
 
 -- The contract nonce of a payable, for ever the same, so that of all its authorisations at most one can succeed.
