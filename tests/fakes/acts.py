@@ -280,7 +280,7 @@ def day_of_act(number: int) -> int:
     return START - START % DAY_MS + number * DAY_MS
 
 
-def pay_back(stage: Stage, number: int) -> object:
+def repay(stage: Stage, number: int) -> object:
     """A chain of its own: a stray deposit that is seen, authorised and taken, another that the chain loses."""
     parts, chain = chain_of(stage, number)
     payer, loser = (f"0x{2 * number + party:040x}" for party in (10**6, 10**6 + 1))
@@ -365,7 +365,7 @@ ACTS = (
         "ON c.run_id = r.id WHERE r.clone_id = 8 GROUP BY r.tick"),
     Act("archive", archive, ""),
     Act("restore", restore, ""),
-    Act("pay back", pay_back,
+    Act("repay", repay,
         f"SELECT chain_id - {CHAINS} AS number, count(*) AS effects FROM chain_withdrawals GROUP BY chain_id",
         is_forever=True),
     Act("migrate", migrate, ""),

@@ -93,11 +93,11 @@ def _read_on(parts: Parts, around: Circle, done: Step, now_ms: int) -> None:
 
 def _read(parts: Parts, around: Circle, first: int, last: int, done: Step, now_ms: int) -> Block:
     """One range: its last block, once every event of it is in the books."""
-    end = _same(parts, around, f"block {last}", lambda endpoint: endpoint.block(last), now_ms)
+    end = same(parts, around, f"block {last}", lambda endpoint: endpoint.block(last), now_ms)
     if end is None:
         raise Standstill(f"block {last} is not known to every endpoint")
-    paid = _same(parts, around, "deposits", lambda e: _events(e, parts, words.DEPOSIT_TEXT, first, last), now_ms)
-    left = _same(parts, around, "withdrawals", lambda e: _events(e, parts, words.WITHDRAWAL_TEXT, first, last), now_ms)
+    paid = same(parts, around, "deposits", lambda e: events(e, parts, words.DEPOSIT_TEXT, first, last), now_ms)
+    left = same(parts, around, "withdrawals", lambda e: events(e, parts, words.WITHDRAWAL_TEXT, first, last), now_ms)
     fault(RANGE_READ)
     for tx_hash in dict.fromkeys(log.tx_hash for log in paid):
         confirmed = confirm(parts, around, tx_hash, now_ms=now_ms)
@@ -109,7 +109,7 @@ def _read(parts: Parts, around: Circle, first: int, last: int, done: Step, now_m
     return end
 
 
-def _same(parts: Parts, around: Circle, what: str, ask: Callable[[Endpoint], T], now_ms: int) -> T:
+def same(parts: Parts, around: Circle, what: str, ask: Callable[[Endpoint], T], now_ms: int) -> T:
     """What every endpoint answers alike.
 
     Raises:
@@ -131,7 +131,7 @@ def _boxed(ask: Callable[[Endpoint], T], endpoint: Endpoint) -> tuple[T]:
     return (ask(endpoint),)
 
 
-def _events(endpoint: Endpoint, parts: Parts, text: str, first: int, last: int) -> tuple[Log, ...]:
+def events(endpoint: Endpoint, parts: Parts, text: str, first: int, last: int) -> tuple[Log, ...]:
     vault = parts.chain.vault
     topics = [words.topic(text), None, None, words.address_topic(vault.resolver)]
     found = endpoint.logs(vault.address, topics, first, last)
@@ -139,7 +139,7 @@ def _events(endpoint: Endpoint, parts: Parts, text: str, first: int, last: int) 
 
 
 def _withdrawn(parts: Parts, around: Circle, log: Log, now_ms: int) -> bool:
-    block = _same(parts, around, f"block {log.block_number}", lambda e: e.block(log.block_number), now_ms)
+    block = same(parts, around, f"block {log.block_number}", lambda e: e.block(log.block_number), now_ms)
     try:
         event = words.event(log)
     except ContractInvalid as error:
@@ -157,7 +157,7 @@ def _glimpse(parts: Parts, around: Circle, now_ms: int) -> None:
     """Quotes whose deposit stands in a block that is not final become pending; one endpoint's word is enough."""
     endpoint = around.endpoints[0]
     first, last = around.head.number + 1, around.head.number + parts.chain.log_blocks
-    logs = asked(parts.clash, endpoint, lambda: _events(endpoint, parts, words.DEPOSIT_TEXT, first, last), now_ms)
+    logs = asked(parts.clash, endpoint, lambda: events(endpoint, parts, words.DEPOSIT_TEXT, first, last), now_ms)
     for log in logs or ():
         try:
             event = words.event(log)
