@@ -35,6 +35,19 @@ def retire(connection: Connection, clone_id: int, *, actor: str, reason: str, no
     return True
 
 
+def retire_now(connection: Connection, clone_id: int, *, actor: str, reason: str, now_ms: int) -> bool:
+    """Retire a clone that nothing holds; False when it is retired already.
+
+    Raises:
+        CloneHeld: a running audition or race has to end first.
+        ProfileInvalid: no reason.
+        CloneUnknown: no such clone.
+    """
+    if not retirements.is_retired(connection, clone_id):
+        holds.refuse_held(connection, clone_id, "its retirement")
+    return retire(connection, clone_id, actor=actor, reason=reason, now_ms=now_ms)
+
+
 def waits(connection: Connection, clone_id: int) -> bool:
     """Whether a retirement was asked for that is not carried out yet."""
     return requests.open_of(connection, clone_id) is not None
@@ -60,7 +73,7 @@ def carry_out_due(clash: Database, now_ms: int) -> list[int]:
     return retired
 
 
-def reinstate(connection: Connection, clone_id: int, *, actor: str, reason: str, now_ms: int) -> bool:
+def reinstate(connection: Connection, clone_id: int, *, actor: str, now_ms: int, reason: str = "") -> bool:
     """Take a retirement back, or the request for one; False when there is neither. Strikes begin again at none.
 
     The clone has no slot: it auditions again, and a house clone is admitted again.

@@ -1,4 +1,4 @@
-"""`clash audit`: every invariant of accounts, ledgers, runs, versions and real money. Exit 0 clean, 1 with the rows."""
+"""`clash audit`: every invariant of accounts, ledgers, runs, money and the Arena. Exit 0 clean, 1 with the rows."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -16,8 +16,9 @@ def audit(
     artifacts: Annotated[bool, typer.Option("--artifacts", help="Also read every artifact; takes its time.")] = False,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Check every invariant of accounts, ledgers, runs and real money; exit 1 names each row that breaks one."""
+    """Check every invariant of accounts, ledgers, runs, money and the Arena; exit 1 names each row that breaks one."""
     from clash_pipeline import services
+    from clash_pipeline.arena.audit import audit as check_arena
     from clash_pipeline.decisions.audit import audit as check
     from clash_pipeline.economy.audit import audit as check_money
 
@@ -25,7 +26,7 @@ def audit(
     try:
         report = check(built.clash, built.store if artifacts else None)
         money = check_money(built.clash)
-        whole = replace(report, differences=report.differences + money.differences)
+        whole = replace(report, differences=report.differences + money.differences + check_arena(built.clash))
         show(whole, json=json, also=f", {money.purchases} purchases, {money.groups} groups of wei")
     finally:
         built.close()

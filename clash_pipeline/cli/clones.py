@@ -237,7 +237,8 @@ app.command(rich_help_panel=GRANTS)(clone_grants.revoke)
 
 
 def _view(built: "Services", clone_id: int) -> dict[str, Any]:
-    from clash_pipeline.clones import clones, entitlements, holds, product_state
+    from clash_pipeline.arena import product_states
+    from clash_pipeline.clones import clones, entitlements, holds
     from clash_pipeline.prop import accounts
 
     with built.clash.read() as connection:
@@ -246,7 +247,7 @@ def _view(built: "Services", clone_id: int) -> dict[str, Any]:
         granted = entitlements.effective(connection, clone_id, built.clock.now_ms())
         return {
             "clone": clone,
-            "product_state": product_state.product_state(product_state.own_facts(connection, clone_id)),
+            "product_state": product_states.of(connection, clone_id),
             "entitlement": clone_grants.sentence(granted),
             "holds": holds.of(connection, clone_id),
             "account_ids": [account.id for account in accounts.of_clone(connection, clone_id)],

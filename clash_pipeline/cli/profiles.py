@@ -187,11 +187,11 @@ def dismiss(report_id: ReportId, reason: Reason, actor: Actor = OPERATOR) -> Non
 @one_line_errors
 def retire(clone_id: CloneId, reason: Reason, actor: Actor = OPERATOR) -> None:
     """Retire a clone and free its public name."""
-    from clash_pipeline.clones import moderation
+    from clash_pipeline.arena import retirement
 
     with clone_services() as built, built.clash.write() as connection:
         now_ms = built.clock.now_ms()
-        done = moderation.retire(connection, clone_id, actor=actor, reason=reason, now_ms=now_ms)
+        done = retirement.retire_now(connection, clone_id, actor=actor, reason=reason, now_ms=now_ms)
     typer.echo(f"clone {clone_id} {'is retired' if done else 'was already retired'}")
 
 
@@ -199,11 +199,11 @@ def retire(clone_id: CloneId, reason: Reason, actor: Actor = OPERATOR) -> None:
 @one_line_errors
 def reinstate(clone_id: CloneId, reason: Reason = "", actor: Actor = OPERATOR) -> None:
     """Take a retirement back; the name must still be free."""
-    from clash_pipeline.clones import moderation
+    from clash_pipeline.arena import retirement
 
     with clone_services() as built, built.clash.write() as connection:
         now_ms = built.clock.now_ms()
-        done = moderation.reinstate(connection, clone_id, actor=actor, reason=reason, now_ms=now_ms)
+        done = retirement.reinstate(connection, clone_id, actor=actor, reason=reason, now_ms=now_ms)
     typer.echo(f"clone {clone_id} {'is reinstated' if done else 'is not retired'}")
 
 

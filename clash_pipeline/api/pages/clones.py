@@ -13,7 +13,8 @@ from clash_pipeline.api.parts import Me, Parts, owner_of
 from clash_pipeline.api.problems import not_found
 from clash_pipeline.api.routing import for_user, public
 from clash_pipeline.api.wire import Id
-from clash_pipeline.clones import clones, images, product_state, public_profiles, retirement
+from clash_pipeline.arena import product_states
+from clash_pipeline.clones import clones, images, public_profiles, retirement
 from clash_pipeline.clones.clones import Clone
 from clash_pipeline.clones.public_profiles import Badges, Profile
 from clash_pipeline.clones.refusals import CloneError
@@ -52,8 +53,7 @@ def mine(request: Request, me: Me, parts: Parts) -> Response:
     """The clones of whoever is signed in."""
     with parts.clash.read() as connection:
         found = [
-            (clone, product_state.product_state(product_state.own_facts(connection, clone.id)))
-            for clone in clones.every(connection, owner=owner_of(me))
+            (clone, product_states.of(connection, clone.id)) for clone in clones.every(connection, owner=owner_of(me))
         ]
     return rendering.page(request, "clones.html", title="Your clones", clones=found)
 

@@ -12,6 +12,7 @@ from clash_pipeline.api.parts import Operator, Parts
 from clash_pipeline.api.problems import not_found
 from clash_pipeline.api.routing import for_service
 from clash_pipeline.api.wire import Id, Line
+from clash_pipeline.arena import retirement as arena_retirement
 from clash_pipeline.clones import images, moderation, public_profiles, reports
 from clash_pipeline.clones.public_profiles import Profile
 from clash_pipeline.clones.refusals import CloneError, ProfileInvalid
@@ -107,9 +108,11 @@ def retire(
 
     def decide(connection: Connection, actor: str, now_ms: int) -> Done:
         if given.act == "retire":
-            is_new = moderation.retire(connection, given.clone_id, actor=actor, reason=given.reason, now_ms=now_ms)
+            is_new = arena_retirement.retire_now(
+                connection, given.clone_id, actor=actor, reason=given.reason, now_ms=now_ms
+            )
             return "retired" if is_new else "unchanged"
-        is_new = moderation.reinstate(connection, given.clone_id, actor=actor, reason=given.reason, now_ms=now_ms)
+        is_new = arena_retirement.reinstate(connection, given.clone_id, actor=actor, reason=given.reason, now_ms=now_ms)
         return "reinstated" if is_new else "unchanged"
 
     return _decided(request, parts, token, decide)

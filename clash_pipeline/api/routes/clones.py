@@ -14,7 +14,8 @@ from clash_pipeline.api.problems import Problem
 from clash_pipeline.api.routing import for_user
 from clash_pipeline.api.routing import router as area
 from clash_pipeline.api.wire import CloneId, Cursor, Given, Line, PageSize, Shown, Time
-from clash_pipeline.clones import clones, drafts, entitlements, holds, product_state
+from clash_pipeline.arena import product_states
+from clash_pipeline.clones import clones, drafts, entitlements, holds
 from clash_pipeline.clones.clones import NAME_CHARACTERS, Clone
 from clash_pipeline.clones.entitlements import Entitlement, Grant
 from clash_pipeline.clones.product_state import ProductState
@@ -198,14 +199,13 @@ def get_entitlement(clone_id: CloneId, me: Me, parts: Parts) -> EntitlementHisto
 def shown(connection: Connection, clone: Clone, now_ms: int) -> CloneShown:
     """A clone as its owner sees it."""
     draft = drafts.of(connection, clone.id)
-    facts = product_state.own_facts(connection, clone.id)
     return CloneShown(
         id=clone.id,
         name=clone.name,
         engine=clone.engine,  # type: ignore[arg-type]  # the table's own check
         model_tier=clone.model_tier,
         is_trading=clone.is_trading,
-        product_state=product_state.product_state(facts),
+        product_state=product_states.of(connection, clone.id),
         version=clone.version,
         has_draft=draft is not None,
         draft_saved_at=None if draft is None else draft.saved_at,

@@ -12,6 +12,7 @@ from clash_pipeline.api.routes.profiles import MEDIA_TYPES, ReportShown, Submiss
 from clash_pipeline.api.routing import for_service
 from clash_pipeline.api.routing import router as area
 from clash_pipeline.api.wire import CloneId, Given, Id, Line, PageSize, Shown, Time
+from clash_pipeline.arena import retirement as arena_retirement
 from clash_pipeline.clones import acts, clones, moderation, public_profiles, reports, retirement
 from clash_pipeline.clones.acts import REASON_CHARACTERS
 from clash_pipeline.clones.public_profiles import Profile
@@ -187,7 +188,7 @@ def change_retirement(
     parts: Parts,
 ) -> RetirementShown:
     """Retire a clone, which frees its name, or take that back; the same again changes nothing."""
-    act: Callable[..., bool] = moderation.retire if given.is_retired else moderation.reinstate
+    act: Callable[..., bool] = arena_retirement.retire_now if given.is_retired else arena_retirement.reinstate
     now_ms = parts.clock.now_ms()
     with parts.clash.write() as connection:
         changed = act(connection, clone_id, actor=actor_of(token), reason=given.reason, now_ms=now_ms)
