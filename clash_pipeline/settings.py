@@ -263,6 +263,30 @@ class Settings(BaseSettings):
         604_800, ge=60, description="A queue head whose gate fails is passed over and expires after this."
     )
     strikes_to_retire: int = Field(8, ge=1, le=1_000, description="So many strikes in a row retire a clone.")
+
+    # races
+    race_length_sec: int = Field(
+        21_600, ge=3_600, le=604_800, multiple_of=3_600, description="Races: how long one runs; starts lie on its grid."
+    )
+    race_sales_close_before_sec: int = Field(
+        600, ge=60, le=3_600, description="Races: sales close this long before the start, for finality and the watcher."
+    )
+    race_hidden_sec: int = Field(
+        1_800, ge=0, description="Races: counts per clone are hidden this long before the close."
+    )
+    race_least_sales_sec: int = Field(
+        1_800, ge=60, description="Races: a start that leaves less time to buy is passed over for the next one."
+    )
+    race_late_sec: int = Field(1_800, ge=60, description="Races: a launch later than this cancels and refunds.")
+    race_silence_sec: int = Field(
+        1_800, ge=60, description="Races: a venue silent for this long, or a kill switch, cancels and refunds."
+    )
+    race_least_volume_usd: int = Field(
+        10_000_000, ge=0, description="Races: 24 h volume from which a perp belongs to the universe."
+    )
+    race_archive_after_sec: int = Field(
+        3_600, ge=0, description="Races: a settled one is looked at once more and archived after this."
+    )
     execution_venue: Literal["paper"] = Field("paper", description="Only paper fills exist; a live venue is refused.")
 
     # the model engine
