@@ -9,6 +9,7 @@ from clash_pipeline.settings import Settings, load
 from jobs import market
 from jobs.dagster_history import retain_dagster_history
 from jobs.decisions import decide_clone, decide_due, fill_prop_orders
+from jobs.economy import reconcile_economy
 from jobs.prop import mark_to_market
 from jobs.retention import retain_market_memory
 from resources.defaults import default_resources
@@ -37,6 +38,7 @@ JOBS = (
     decide_due,
     fill_prop_orders,
     mark_to_market,
+    reconcile_economy,
     retain_market_memory,
     retain_dagster_history,
 )
@@ -48,6 +50,7 @@ SCHEDULES = (
     cadence.refresh_defillama_hourly,
     cadence.repair_candles_daily,
     cadence.check_market_memory_hourly,
+    cadence.reconcile_economy_often,
     cadence.retain_market_memory_hourly,
     cadence.retain_dagster_history_hourly,
 )

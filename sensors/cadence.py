@@ -10,6 +10,7 @@ from clash_pipeline.clock import DAY_MS, HOUR_MS
 from clash_pipeline.services import Services
 from jobs import market
 from jobs.dagster_history import retain_dagster_history
+from jobs.economy import reconcile_economy
 from jobs.prop import mark_to_market
 from jobs.retention import retain_market_memory
 from resources.beta import MARKET_DATA, OPERATIONS, TRADING
@@ -75,6 +76,14 @@ check_market_memory_hourly = dg.ScheduleDefinition(
     default_status=RUNNING,
     description="All checks of the market memory, and the ledger audit.",
     owners=MARKET_DATA,
+)
+reconcile_economy_often = dg.ScheduleDefinition(
+    name="reconcile_economy_often",
+    job=reconcile_economy,
+    cron_schedule="*/10 * * * *",
+    default_status=RUNNING,
+    description="Books and chain every ten minutes, whole once a day.",
+    owners=OPERATIONS,
 )
 retain_market_memory_hourly = dg.ScheduleDefinition(
     name="retain_market_memory_hourly",

@@ -42,7 +42,7 @@ def quotes(user_id: OneUser = None, last: Last = 50, json: AsJson = False) -> No
     """Quotes that may still be paid, and the price list of the day."""
     from clash_pipeline.economy import prices, purchases
 
-    with _services() as built, built.clash.read() as connection:
+    with opened() as built, built.clash.read() as connection:
         found = purchases.every(connection, user_id=user_id, state="quoted", limit=last)
         listed = prices.of(built.settings)
     fees = [
@@ -69,7 +69,7 @@ def purchases(
     """Purchases, newest first."""
     from clash_pipeline.economy import purchases as kept
 
-    with _services() as built, built.clash.read() as connection:
+    with opened() as built, built.clash.read() as connection:
         found = kept.every(connection, user_id=user_id, state=state, limit=last)
     if json:
         print_json([_purchase(item) for item in found])
@@ -83,7 +83,7 @@ def purchase(purchase_id: PurchaseId, json: AsJson = False) -> None:
     """One purchase: its terms, every move, its deposit, and what goes back."""
     from clash_pipeline.economy import deposits, ledger, purchases
 
-    with _services() as built, built.clash.read() as connection:
+    with opened() as built, built.clash.read() as connection:
         found = purchases.get(connection, purchase_id)
         moves = purchases.moves(connection, purchase_id)
         deposit = deposits.of_purchase(connection, purchase_id)
@@ -106,7 +106,7 @@ def purchase(purchase_id: PurchaseId, json: AsJson = False) -> None:
 @one_line_errors
 def ledger(last: Last = 50, json: AsJson = False) -> None:
     """The newest groups of the wei ledger, line by line, and every balance that is not zero."""
-    with _services() as built, built.clash.read() as connection:
+    with opened() as built, built.clash.read() as connection:
         lines = connection.execute(
             """
             SELECT g.seq, g.kind, g.ref_type || ' ' || g.ref_id AS ref, l.side, l.account, l.amount_wei, g.reason,
@@ -142,7 +142,7 @@ def payables(
     """Payouts, royalties and refunds that are owed or were taken, newest first."""
     from clash_pipeline.economy import payables as kept
 
-    with _services() as built, built.clash.read() as connection:
+    with opened() as built, built.clash.read() as connection:
         found = kept.every(connection, user_id=user_id, race_id=race_id, state=state, limit=last)
     if json:
         print_json([_payable(item) for item in found])
@@ -162,7 +162,7 @@ def audit(json: AsJson = False) -> None:
     """Check every invariant of real money; exit 1 names each row that breaks one."""
     from clash_pipeline.economy.audit import audit as check
 
-    with _services() as built:
+    with opened() as built:
         report = check(built.clash)
     seen = ", ".join(f"{getattr(report, item.name)} {item.name}" for item in fields(report)[:-1])
     if json:
@@ -177,7 +177,7 @@ def audit(json: AsJson = False) -> None:
 
 
 @contextmanager
-def _services() -> "Iterator[Services]":
+def opened() -> "Iterator[Services]":
     """The services of one command; what the economy refuses is one line."""
     from clash_pipeline import services
     from clash_pipeline.economy.refusals import EconomyError

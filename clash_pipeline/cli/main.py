@@ -15,6 +15,7 @@ from clash_pipeline.cli import (
     decisions,
     demo,
     economy,
+    economy_chain,  # noqa: F401  # its commands stand in the family of the economy
     environment,
     ingest,
     ingestion,

@@ -81,6 +81,20 @@ def alerts(once: Once = False) -> None:
         _work({"alerts": cycle}, services, services.settings.alert_every_sec, once)
 
 
+@app.command()
+@one_line_errors
+def economy(once: Once = False) -> None:
+    """Watch the chain, end what nobody paid, and compare the books when that is due."""
+
+    def cycle() -> str:
+        from clash_pipeline.economy.minding import mind
+
+        return mind(services.clash, services.settings, parts, services.clock.now_ms()).sentence()
+
+    with _services() as services, services.chain() as parts:
+        _work({"economy": cycle}, services, services.settings.economy_every_sec, once)
+
+
 def _waves_of(services: "Services", engine: str) -> Callable[[], str]:
     def cycle() -> str:
         from clash_pipeline.decisions import waves

@@ -118,6 +118,23 @@ def limits_from(settings: Settings) -> Limits:
     return Limits(settings.payout_hour_most_wei, settings.payout_day_most_wei, settings.payout_valid_sec * SECOND_MS)
 
 
+def wire(made: Authorisation) -> dict[str, object]:
+    """What its recipient sends to the vault, amounts and nonce as text."""
+    allowed = made.allowed
+    return {
+        "payableId": made.payable_id,
+        "chainId": made.vault.chain_id,
+        "contract": made.vault.address,
+        "resolver": made.vault.resolver,
+        "recipient": allowed.recipient,
+        "asset": allowed.asset,
+        "amountWei": str(allowed.amount_wei),
+        "nonce": str(allowed.nonce),
+        "deadline": allowed.deadline,
+        "signature": made.signature,
+    }
+
+
 def contract_nonce(vault: Vault, payable: Payable) -> int:
     """The nonce of a payable: the digest of its natural key, so that a restored database gives the same one."""
     key = (

@@ -65,8 +65,8 @@ def reconcile(clash: Database, parts: Parts | None, kind: Kind, now_ms: int) -> 
             found += equations.differences(side, equations.books(connection, parts.chain.vault, side.number))
         report = Report(kind, now_ms, None if side is None else side.number, tuple(found), why_blind)
         _keep(connection, report)
+        fault(KEPT)
         _tell(connection, report, now_ms)
-    fault(KEPT)
     return report
 
 

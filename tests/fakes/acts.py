@@ -26,6 +26,7 @@ from clash_pipeline.economy.chain.confirming import Parts
 from clash_pipeline.economy.chain.endpoints import Chain as Watched
 from clash_pipeline.economy.chain.rpc import Endpoint
 from clash_pipeline.economy.payouts import Limits, authorise, of_payable
+from clash_pipeline.economy.reconciliation import reconcile
 from clash_pipeline.economy.refusals import EconomyConflict
 from clash_pipeline.prop import accounts, admin, intake, policy
 from clash_pipeline.prop.marks import mark_all
@@ -299,6 +300,7 @@ def repay(stage: Stage, number: int) -> object:
     chain.withdraw(resolver, given.allowed, bytes.fromhex(given.signature[2:]))
     chain.mine(5)
     watcher.step(parts, now + MINUTE_MS)
+    reconcile(stage.clash, parts, "full", now + MINUTE_MS)
     chain.reorganise(10, lambda tx: tx.sender != loser)
     chain.mine(2)
     watcher.step(parts, now + 2 * MINUTE_MS)

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from clash_pipeline.archive.file_store import FileStore
+from clash_pipeline.archive.stores import MemoryStore
 from clash_pipeline.clock import SettableClock
 from clash_pipeline.economy import payables, quotes
 from clash_pipeline.economy.chain.confirming import Parts
@@ -58,7 +57,6 @@ class Chained:
     """Everything of one small economy on one small chain."""
 
     clash: Database
-    folder: Path
     seed: int = 1
     clock: SettableClock = field(default_factory=lambda: SettableClock(START))
     names: Iterable[str] = ("a", "b")
@@ -69,7 +67,7 @@ class Chained:
         self.views = {name: ChainView(self.chain, name) for name in self.names}
         self.vault = vault(CHAIN_ID, RESOLVER.address)
         endpoints = tuple(Endpoint(view) for view in self.views.values())
-        self.parts = Parts(self.clash, FileStore(self.folder), Watched(self.vault, endpoints))
+        self.parts = Parts(self.clash, MemoryStore(), Watched(self.vault, endpoints))
 
     def step(self, later_ms: int = 0) -> Step:
         """One step of the watcher, after some time."""
