@@ -28,12 +28,15 @@ def actions_have_runs(connection: Connection) -> Iterator[Difference]:
     """Every action belongs to a completed run of its account and symbol, whose effect is what became of it."""
     rows = connection.execute(
         """
-        SELECT a.id, a.account_id, a.symbol, a.action, a.status, r.id AS run_id, r.account_id AS run_account,
-               r.symbol AS run_symbol, r.state, r.effective
-        FROM prop_decision_actions a LEFT JOIN decision_runs r ON r.id = a.run_id ORDER BY a.id
+        SELECT a.id, a.account_id, a.symbol, a.action, a.status, a.reject_code, a.created_at, r.id AS run_id,
+               r.account_id AS run_account, r.symbol AS run_symbol, r.state, r.reason, r.effective, r.finished_at,
+               i.sha256 AS given
+        FROM prop_decision_actions a LEFT JOIN decision_runs r ON r.id = a.run_id
+        LEFT JOIN decision_artifacts i ON i.run_id = r.id AND i.kind = 'apply_input' ORDER BY a.id
         """
     )
     for row in rows:
+        reason = "filled" if row["status"] == "filled" else f"rejected: {row['reject_code']}"
         where = f"prop_decision_actions({row['id']})"
         if row["run_id"] is None:
             yield Difference("run", where, "has no decision run")
@@ -43,6 +46,11 @@ def actions_have_runs(connection: Connection) -> Iterator[Difference]:
             yield Difference("run", where, f"run {row['run_id']} is {row['state']}, not completed")
         elif row["effective"] != (row["action"] if row["status"] == "filled" else "hold"):
             yield Difference("run", where, f"run {row['run_id']} says {row['effective']} took effect")
+        elif (row["reason"], row["finished_at"]) != (reason, row["created_at"]):
+            message = f"ended {row['reason']!r} at {row['finished_at']}, its action was {reason} at {row['created_at']}"
+            yield Difference("run", f"decision_runs({row['run_id']})", message)
+        elif row["given"] is None:
+            yield Difference("run", where, f"run {row['run_id']} has no apply_input in decision_artifacts")
 
 
 def effects_have_actions(connection: Connection) -> Iterator[Difference]:
@@ -161,6 +169,20 @@ def targets_are_those_of_the_version(connection: Connection) -> Iterator[Differe
         yield Difference("run", where, "is not what the compiled graph says")
 
 
+def runs_have_targets(connection: Connection) -> Iterator[Difference]:
+    """A run is of a branch and an asset of its version, and is due or forced."""
+    rows = connection.execute(
+        """
+        SELECT r.id, r.branch, r.symbol, r.kind FROM decision_runs r
+        LEFT JOIN decision_targets t ON t.version_id = r.version_id AND t.branch = r.branch AND t.symbol = r.symbol
+        WHERE t.version_id IS NULL OR r.kind NOT IN ('due', 'forced') ORDER BY r.id
+        """
+    )
+    for row in rows:
+        message = f"{row['kind']} run of {row['branch']}, {row['symbol']}: its version has none"
+        yield Difference("run", f"decision_runs({row['id']})", message)
+
+
 def dry_runs_add_up(connection: Connection) -> Iterator[Difference]:
     """The scratch balance of a dry run is its start and its ledger."""
     rows = connection.execute(
@@ -191,6 +213,7 @@ CHECKS: tuple[Check, ...] = (
     states_are_whole,
     artifacts_are_indexed,
     targets_are_those_of_the_version,
+    runs_have_targets,
     dry_runs_add_up,
     spending_is_that_of_the_calls,
     versions_hash,
@@ -201,10 +224,17 @@ def stored_artifacts(clash: Database, store: ArtifactStore) -> Iterator[Differen
     """Every indexed artifact is in its store and hashes to its index: each is read, so this takes its time."""
     with clash.read() as connection:
         rows = connection.execute(
-            "SELECT key, sha256, min(run_id) AS run_id FROM decision_artifacts GROUP BY key, sha256 ORDER BY key"
+            """
+            SELECT key, sha256, min(run_id) AS run_id, min(size_bytes) AS least, max(size_bytes) AS most
+            FROM decision_artifacts GROUP BY key, sha256 ORDER BY key
+            """
         )
         for row in rows:
+            where = f"decision_artifacts(run {row['run_id']}, {row['key']})"
             try:
-                get_artifact(store, row["key"], row["sha256"])
+                size = len(get_artifact(store, row["key"], row["sha256"]))
             except StoreError as error:
-                yield Difference("artifact", f"decision_artifacts(run {row['run_id']}, {row['key']})", str(error))
+                yield Difference("artifact", where, str(error))
+                continue
+            if not row["least"] == row["most"] == size:
+                yield Difference("artifact", where, f"has {size} bytes, the index says {row['most']}")

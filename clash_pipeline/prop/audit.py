@@ -7,20 +7,25 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from clash_pipeline import canonical
-from clash_pipeline.clock import MINUTE_MS
-from clash_pipeline.prop import accounts, endings_audit, fees, funding_audit, ledger, pricing
+from clash_pipeline.clock import HOUR_MS, MINUTE_MS
+from clash_pipeline.prop import accounts, endings_audit, fees, funding_audit, ledger, pricing, snapshots_audit
 from clash_pipeline.prop.accounts import Account
 from clash_pipeline.prop.closing import CARRIED, FREE, asset_of
 from clash_pipeline.prop.differences import Check, Difference
 from clash_pipeline.prop.fixing import FIXING, ORACLE
 from clash_pipeline.prop.ledger import EMPTY, Entry, Head, Line
-from clash_pipeline.prop.margin import rate_of
 from clash_pipeline.prop.positions import Position, after_fill
 from clash_pipeline.prop.pricing import Price
 from clash_pipeline.storage.sqlite import Connection, Database, Row
 from clash_pipeline.units import UnitError, usd_text
 
+KINDS = frozenset({"sandbox", "audition", "race"})
+ORIGINS = frozenset({"decision", "stop", "target", "liquidation", "admin"})
+UNREADABLE = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, msgspec.MsgspecError)
+"""What a row may raise that no program of ours has written."""
 AT_THE_FIXING = frozenset({FIXING, ORACLE, CARRIED, "venue", "closes"})
 """Where the price of a fill that costs nothing may come from."""
 
@@ -46,11 +51,25 @@ def audit(clash: Database) -> Report:
         ids = [row["id"] for row in connection.execute("SELECT id FROM prop_accounts ORDER BY id")]
         found: list[Difference] = list(unowned_rows(connection))
         for account_id in ids:
-            account = accounts.get(connection, account_id)
-            found += [difference for check in CHECKS for difference in check(connection, account)]
+            found += of_account(connection, account_id)
         groups = connection.execute("SELECT count(*) FROM prop_ledger_groups").fetchone()[0]
         fills = connection.execute("SELECT count(*) FROM prop_fills").fetchone()[0]
     return Report(len(ids), groups, fills, tuple(found))
+
+
+def of_account(connection: Connection, account_id: int) -> Iterator[Difference]:
+    """Every check on one account; rows that a check cannot even read are a difference too."""
+    where = f"prop_accounts({account_id})"
+    try:
+        account = accounts.get(connection, account_id)
+    except UNREADABLE as error:
+        yield Difference("I6", where, f"cannot be read: {type(error).__name__} {error}")
+        return
+    for check in CHECKS:
+        try:
+            yield from check(connection, account)
+        except UNREADABLE as error:
+            yield Difference("I6", where, f"{check.__name__} cannot read its rows: {type(error).__name__} {error}")
 
 
 def hash_chain(connection: Connection, account: Account) -> Iterator[Difference]:
@@ -255,31 +274,34 @@ def states_are_moves(connection: Connection, account: Account) -> Iterator[Diffe
         yield Difference("I6", f"prop_accounts({account.id})", f"is {account.state}, its moves lead to {state}")
 
 
-def snapshots_add_up(connection: Connection, account: Account) -> Iterator[Difference]:
-    """Equity = balance + unrealized in every snapshot; high-water mark and deepest drawdown follow from it.
+def terms_are_whole(connection: Connection, account: Account) -> Iterator[Difference]:
+    """A sandbox stands alone, any other has a parent; its window opens before it ends; its first group opened it."""
+    where = f"prop_accounts({account.id})"
+    if account.kind not in KINDS or (account.parent_id is None) != (account.kind == "sandbox"):
+        yield Difference("I6", where, f"is a {account.kind} account with parent {account.parent_id}")
+    if account.starts_at is not None and account.ends_at is not None and account.starts_at >= account.ends_at:
+        yield Difference("I6", where, f"its window ends at {account.ends_at}, before it opens")
+    if account.funded_through % HOUR_MS:
+        yield Difference("I6", where, f"funded_through {account.funded_through} is no full hour")
+    first = connection.execute(
+        "SELECT known_at FROM prop_ledger_groups WHERE account_id = ? AND seq = 1", (account.id,)
+    ).fetchone()
+    if first is not None and first["known_at"] != account.created_at:
+        yield Difference("I6", where, f"was created at {account.created_at}, its first group says {first['known_at']}")
 
-    Of hours that were thinned to their last minute only that is left: there they may only not be too small.
-    """
-    peak, deepest, thinned = account.start_balance, 0, _thinned_through(connection, account.id)
-    for row in connection.execute("SELECT * FROM prop_snapshots WHERE account_id = ? ORDER BY t", (account.id,)):
-        where = f"prop_snapshots({account.id}, {row['t']})"
-        marks = json.loads(row["marks"])
-        if row["equity"] != row["balance"] + row["unrealized"]:
-            yield Difference("I6", where, "equity is not balance plus unrealized")
-        if row["unrealized"] != sum(mark["unrealized"] for mark in marks) or row["positions"] != len(marks):
-            yield Difference("I6", where, "unrealized is not the sum of its marks")
-        peak = max(peak, row["equity"])
-        if row["high_water_mark"] < peak or (row["high_water_mark"] > peak and row["t"] >= thinned):
-            message = f"high-water mark {usd_text(row['high_water_mark'])} is not the highest equity"
-            yield Difference("I6", where, message)
-        peak = max(peak, row["high_water_mark"])
-        deepest = max(deepest, rate_of(peak - row["equity"], peak))
-        if row["max_drawdown"] < deepest or (row["max_drawdown"] > deepest and row["t"] >= thinned):
-            yield Difference("I6", where, f"deepest drawdown {row['max_drawdown']} is not {deepest}")
-        deepest = max(deepest, row["max_drawdown"])
-    if account.high_water_mark != peak:
-        message = f"high-water mark {usd_text(account.high_water_mark)} is not {usd_text(peak)}"
-        yield Difference("I6", f"prop_accounts({account.id})", message)
+
+def kinds_are_known(connection: Connection, account: Account) -> Iterator[Difference]:
+    """Positions are perps or spot; an order has a known origin, and its action or the minute that triggered it."""
+    for symbol, position in accounts.positions(connection, account.id).items():
+        if position.kind not in ("perp", "spot"):
+            yield Difference("I6", f"prop_positions({account.id}, {symbol})", f"is of {position.kind[:20]!r}")
+    rows = connection.execute(
+        "SELECT id, origin, action_id, trigger_minute FROM prop_orders WHERE account_id = ? ORDER BY id", (account.id,)
+    )
+    for row in rows:
+        is_decided, is_timed = row["action_id"] is not None, row["trigger_minute"] is not None
+        if row["origin"] not in ORIGINS or (row["origin"] == "decision") != is_decided or is_decided == is_timed:
+            yield Difference("I6", f"prop_orders({row['id']})", f"of origin {row['origin'][:20]!r} is not whole")
 
 
 def positions_are_sealed(connection: Connection, account: Account) -> Iterator[Difference]:
@@ -315,6 +337,7 @@ def keys_are_natural(connection: Connection, account: Account) -> Iterator[Diffe
 
 
 CHECKS: tuple[Check, ...] = (
+    kinds_are_known,
     hash_chain,
     balance_is_sum,
     positions_are_fills,
@@ -324,11 +347,12 @@ CHECKS: tuple[Check, ...] = (
     terminal_is_flat,
     stored_hashes,
     states_are_moves,
-    snapshots_add_up,
+    terms_are_whole,
     positions_are_sealed,
     keys_are_natural,
     *funding_audit.CHECKS,
     *endings_audit.CHECKS,
+    *snapshots_audit.CHECKS,
 )
 
 
@@ -393,11 +417,6 @@ def _actions(connection: Connection, account: Account) -> Iterator[Difference]:
         if (row["status"] == "filled") != (row["orders"] > 0):
             where = f"prop_decision_actions({row['id']})"
             yield Difference("I6", where, f"is {row['status']} and has {row['orders']} orders")
-
-
-def _thinned_through(connection: Connection, account_id: int) -> int:
-    row = connection.execute("SELECT through_t FROM prop_thinnings WHERE account_id = ?", (account_id,)).fetchone()
-    return 0 if row is None else int(row["through_t"])
 
 
 def _truth(position: Position) -> tuple[object, ...]:

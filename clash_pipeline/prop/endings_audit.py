@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from clash_pipeline.clock import HOUR_MS, hour_of
-from clash_pipeline.prop import funding, results
+from clash_pipeline.clock import HOUR_MS, hour_of, minute_of
+from clash_pipeline.prop import funding, results, snapshots
 from clash_pipeline.prop.accounts import Account, State
 from clash_pipeline.prop.differences import Check, Difference
 from clash_pipeline.prop.ledger import Head
@@ -25,6 +25,9 @@ def ended_accounts_have_results(connection: Connection, account: Account) -> Ite
         yield Difference("I9", where, f"is of an account that is {account.state}")
     if result is not None and account.is_final and result.state != account.state:
         yield Difference("I9", where, f"says {result.state}, the account is {account.state}")
+    if result is not None and snapshots.at(connection, account.id, minute_of(result.ended_at)) is None:
+        last = f"prop_snapshots({account.id}, {minute_of(result.ended_at)})"
+        yield Difference("I9", last, "the snapshot of the minute it ended in is gone")
 
 
 def results_hash(connection: Connection, account: Account) -> Iterator[Difference]:
