@@ -11,9 +11,9 @@ import structlog
 
 from clash_pipeline.arena import auditions, course, entry, opening, races, retirement
 from clash_pipeline.arena.opening import Waits
-from clash_pipeline.arena.parts import Parts
+from clash_pipeline.arena.parts import Parts, Stores, parts_of
 from clash_pipeline.arena.races import Race
-from clash_pipeline.clock import SECOND_MS
+from clash_pipeline.prop.venue import ExecutionVenue
 
 MOST_STEPS = 8
 """More arrows than a race has; a race that takes more in one go would be a defect."""
@@ -29,8 +29,9 @@ class Moved(NamedTuple):
     state: str
 
 
-def advance(parts: Parts, now_ms: int) -> list[Moved]:
-    """Do all that is due now; the same moment again does nothing."""
+def advance(stores: Stores, now_ms: int, *, execution: ExecutionVenue | None = None) -> list[Moved]:
+    """Do all that is due now; the same moment again does nothing. Prices are those of market memory."""
+    parts = parts_of(stores, execution)
     moved = [each for race in _open(parts) for each in _run(parts, race, now_ms)]
     judged = auditions.evaluate_due(parts.clash, now_ms)
     moved += [Moved("audition", audition.id, audition.state) for audition in judged]
@@ -45,28 +46,16 @@ def advance(parts: Parts, now_ms: int) -> list[Moved]:
     return moved
 
 
-def is_due(parts: Parts, now_ms: int) -> bool:
+def is_due(stores: Stores, now_ms: int) -> bool:
     """Whether `advance` may find something to do; for sensors, in one read of one file."""
-    with parts.clash.read() as connection:
+    with stores.clash.read() as connection:
         return (
             opening.is_due(connection, now_ms)
-            or any(course.is_due(parts.settings, race, now_ms) for race in races.open_ones(connection))
+            or any(course.is_due(stores.settings, race, now_ms) for race in races.open_ones(connection))
             or auditions.has_due(connection)
             or bool(retirement.due(connection))
-            or entry.is_due(connection, parts.settings, now_ms)
+            or entry.is_due(connection, stores.settings, now_ms)
         )
-
-
-def next_at(parts: Parts, now_ms: int) -> int:
-    """The next moment of the race clock after now, at most a minute away; for a worker that sleeps."""
-    with parts.clash.read() as connection:
-        moments = [
-            at
-            for race in races.open_ones(connection)
-            for at in (race.sales_close_at, race.starts_at, race.ends_at)
-            if at > now_ms
-        ]
-    return min([*moments, now_ms + 60 * SECOND_MS])
 
 
 def _open(parts: Parts) -> list[Race]:

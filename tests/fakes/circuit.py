@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from clash_pipeline.arena import clockwork, races, slots
 from clash_pipeline.arena.clockwork import Moved
-from clash_pipeline.arena.parts import Parts
 from clash_pipeline.arena.races import Entrant, Race
 from clash_pipeline.clock import MINUTE_MS, SECOND_MS, SettableClock, minute_of
 from clash_pipeline.clones import clones
@@ -46,10 +45,6 @@ class Circuit:
         return cls(settings, clock, clash, market, Troupe(settings, clock, clash, Till(clash)))
 
     @property
-    def parts(self) -> Parts:
-        return Parts(self.settings, self.clash, self.market, self.venue)
-
-    @property
     def now(self) -> int:
         return self.clock.now_ms()
 
@@ -82,7 +77,7 @@ class Circuit:
         """All that is due now."""
         if self.is_heard:
             self.hear()
-        return clockwork.advance(self.parts, self.now)
+        return clockwork.advance(self, self.now, execution=self.venue)
 
     def go(self, at_ms: int) -> list[Moved]:
         """The same at another moment."""
