@@ -7,6 +7,7 @@ import dagster as dg
 from assets import archive, checks, defillama, hyperliquid, polymarket, prop
 from clash_pipeline.settings import Settings, load
 from jobs import market
+from jobs.arena import evaluate_auditions, sync_arena_entry
 from jobs.dagster_history import retain_dagster_history
 from jobs.decisions import decide_clone, decide_due, fill_prop_orders
 from jobs.economy import reconcile_economy
@@ -15,6 +16,7 @@ from jobs.retention import retain_market_memory
 from resources.defaults import default_resources
 from sensors import cadence
 from sensors.alerts import watch_alerts
+from sensors.arena import due_auditions, due_slots
 from sensors.decisions import due_decisions, undelivered_fills
 from sensors.observing import observe_ingestion
 
@@ -39,6 +41,8 @@ JOBS = (
     fill_prop_orders,
     mark_to_market,
     reconcile_economy,
+    evaluate_auditions,
+    sync_arena_entry,
     retain_market_memory,
     retain_dagster_history,
 )
@@ -62,6 +66,8 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         observe_ingestion(settings.observe_every_sec),
         due_decisions(settings.decide_every_sec),
         undelivered_fills(settings.decide_every_sec),
+        due_auditions(settings.arena_every_sec),
+        due_slots(settings.arena_every_sec),
         watch_alerts(settings.alert_every_sec),
     ]
 

@@ -371,6 +371,7 @@ class Settings(BaseSettings):
         description="Output of runs: kept nowhere (a process a run cheaper), in the Dagster home, or in the store.",
     )
     observe_every_sec: int = Field(60, ge=5, description="How often ingestion is reported to Dagster.")
+    arena_every_sec: int = Field(15, ge=5, description="How often due auditions, slots and retirements are looked for.")
     decide_every_sec: int = Field(15, ge=5, description="How often due decisions are looked for.")
     decision_shards: int = Field(
         1, ge=1, le=64, description="Waves an engine's due accounts are cut into, by account id; one Dagster run each."

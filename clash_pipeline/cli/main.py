@@ -7,7 +7,9 @@ import typer
 from clash_pipeline.cli import (
     alerts,
     archive,
+    arena,
     audit,
+    auditions,
     chain,
     check,
     clones,
@@ -74,6 +76,8 @@ app.add_typer(pipeline.app, name="pipeline", rich_help_panel=TRADING)
 app.add_typer(decisions.app, name="decisions", rich_help_panel=TRADING)
 app.add_typer(model.app, name="model", rich_help_panel=TRADING)
 app.add_typer(prop.app, name="prop", rich_help_panel=TRADING)
+app.add_typer(auditions.app, name="auditions", rich_help_panel=TRADING)
+app.add_typer(arena.app, name="arena", rich_help_panel=TRADING)
 app.add_typer(economy.app, name="economy", rich_help_panel=TRADING)
 app.add_typer(settlement.app, name="settlement", rich_help_panel=TRADING)
 

@@ -95,6 +95,40 @@ def economy(once: Once = False) -> None:
         _work({"economy": cycle}, services, services.settings.economy_every_sec, once)
 
 
+@app.command()
+@one_line_errors
+def auditions(once: Once = False) -> None:
+    """Judge auditions whose account has ended, and fill free slots from the queue."""
+
+    def cycle() -> str:
+        from clash_pipeline.arena import auditions as stored
+        from clash_pipeline.arena import entry
+
+        now_ms = services.clock.now_ms()
+        judged = stored.evaluate_due(services.clash, now_ms)
+        synced = entry.sync(services.clash, services.settings, now_ms)
+        passed = sum(audition.state == "passed" for audition in judged)
+        return f"{passed} passed, {len(judged) - passed} failed, {len(synced.admitted)} admitted"
+
+    with _services() as services:
+        _work({"auditions": cycle}, services, services.settings.arena_every_sec, once)
+
+
+@app.command()
+@one_line_errors
+def arena(once: Once = False) -> None:
+    """Do all of the Arena that is due: races, auditions, retirements, slots, the next field."""
+
+    def cycle() -> str:
+        from clash_pipeline.arena import clockwork
+
+        moved = clockwork.advance(services, services.clock.now_ms())
+        return ", ".join(f"{each.kind} {each.id} {each.state}" for each in moved) or "nothing is due"
+
+    with _services() as services:
+        _work({"arena": cycle}, services, services.settings.arena_every_sec, once)
+
+
 def _waves_of(services: "Services", engine: str) -> Callable[[], str]:
     def cycle() -> str:
         from clash_pipeline.decisions import waves

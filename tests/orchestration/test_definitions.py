@@ -55,6 +55,7 @@ JOBS = {
     "decide_clone",
     "decide_due",
     "derive_hyperliquid",
+    "evaluate_auditions",
     "fill_prop_orders",
     "mark_to_market",
     "reconcile_economy",
@@ -64,6 +65,7 @@ JOBS = {
     "repair_candles",
     "retain_dagster_history",
     "retain_market_memory",
+    "sync_arena_entry",
 }
 SCHEDULES = {
     "check_market_memory_hourly": "12 * * * *",
@@ -77,7 +79,14 @@ SCHEDULES = {
     "retain_dagster_history_hourly": "50 * * * *",
     "retain_market_memory_hourly": "35 * * * *",
 }
-SENSORS = {"due_decisions": 15, "observe_ingestion": 60, "undelivered_fills": 15, "watch_alerts": 60}
+SENSORS = {
+    "due_auditions": 15,
+    "due_decisions": 15,
+    "due_slots": 15,
+    "observe_ingestion": 60,
+    "undelivered_fills": 15,
+    "watch_alerts": 60,
+}
 
 
 @pytest.fixture
