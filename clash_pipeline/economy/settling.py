@@ -142,14 +142,14 @@ def report(settled: Settled) -> dict[str, Any]:
         "outcome": settled.outcome,
         "inputs": settled.inputs,
         "inputsHash": settled.inputs_hash,
-        "poolWei": str(settled.pool_wei),
-        "rakeWei": str(settled.rake_wei),
-        "dustWei": str(settled.dust_wei),
-        "payouts": [msgspec.to_builtins(paid) for paid in settled.payouts],
-        "royalties": [msgspec.to_builtins(paid) for paid in settled.royalties],
-        "refunds": [msgspec.to_builtins(paid) for paid in settled.refunds],
+        **amounts(settled.inputs),
         "resultHash": settled.result_hash,
     }
+
+
+def amounts(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Every amount that frozen inputs make, as plain JSON: what the result hash is of, after the inputs' own."""
+    return _wire(inputs, _computed(inputs))
 
 
 # inputs and result
@@ -228,9 +228,12 @@ def _tickets_paid(inputs: dict[str, Any], each: dict[tuple[int, str], int]) -> t
 
 
 def _result_hash(inputs: dict[str, Any], result: Settlement) -> str:
-    amounts = {name: msgspec.to_builtins(rows) for name, rows in _amounts(inputs, result).items()}
+    return canonical.digest({"inputsHash": canonical.digest(inputs), **_wire(inputs, result)})
+
+
+def _wire(inputs: dict[str, Any], result: Settlement) -> dict[str, Any]:
     figures = {"poolWei": str(result.pool), "rakeWei": str(result.rake), "dustWei": str(result.dust)}
-    return canonical.digest({"inputsHash": canonical.digest(inputs), **figures, **amounts})
+    return figures | {name: msgspec.to_builtins(rows) for name, rows in _amounts(inputs, result).items()}
 
 
 def _person(user_id: int | None) -> str:
