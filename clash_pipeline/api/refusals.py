@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from clash_pipeline.api.problems import Problem, not_found, unauthorised, unavailable
 from clash_pipeline.archive.stores import StoreError
+from clash_pipeline.arena.refusals import ArenaConflict, ArenaUnknown
 from clash_pipeline.clone_desk import RegistryEmpty
 from clash_pipeline.clones.refusals import (
     CloneConflict,
@@ -20,6 +21,8 @@ from clash_pipeline.clones.refusals import (
 )
 from clash_pipeline.clones.validation import GraphInvalid
 from clash_pipeline.decisions.views import RunUnknown
+from clash_pipeline.economy.payouts import PayoutPaused
+from clash_pipeline.economy.refusals import EconomyConflict, EconomyUnknown, QuoteInvalid
 from clash_pipeline.identity.addresses import AddressInvalid
 from clash_pipeline.identity.challenges import ChallengeUnknown
 from clash_pipeline.identity.sessions import SessionRefused
@@ -56,6 +59,14 @@ REFUSALS: Mapping[type[Exception], Refusal] = {
     ProfileInvalid: lambda error: Problem(422, error.code, _sentence(error)),
     RegistryEmpty: lambda error: unavailable(error.code, "No asset is known yet.", retry_after_sec=60),
     CloneError: lambda error: Problem(422, error.code, _sentence(error)),
+    PayoutPaused: lambda error: unavailable(
+        error.code, "Nothing is paid out now; what is owed stays owed.", retry_after_sec=60
+    ),
+    EconomyUnknown: lambda _: not_found(),
+    EconomyConflict: lambda error: Problem(409, error.code, _sentence(error)),
+    QuoteInvalid: lambda error: Problem(422, error.code, _sentence(error)),
+    ArenaUnknown: lambda _: not_found(),
+    ArenaConflict: lambda error: Problem(409, error.code, _sentence(error)),
 }
 """By type; of several that fit, the nearest among the error's own classes."""
 

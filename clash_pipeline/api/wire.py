@@ -49,6 +49,8 @@ Time = Annotated[int, PlainSerializer(iso, return_type=str, when_used="json"), W
 
 Usd = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]{1,8})?$")]
 """An amount of synthetic USD as decimal text."""
+Wei = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,77})$")]
+"""An amount of wei as canonical decimal text."""
 Decimal = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
 """A price, a size or a rate as decimal text."""
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -12,16 +12,16 @@ from clash_pipeline.settings import Settings, load
 from clash_pipeline.storage.files import migrate_all
 from tests.api.test_openapi import written
 from tests.fakes.api_client import T0, Api
-from tests.fakes.stocked_api import StockedApi
+from tests.fakes.stocked_arena import StockedArena
 from tests.fakes.wallet import Wallet
 
 EXISTING = {
     "cloneId": "1", "runId": "1", "accountId": "1", "symbol": "BTC", "kind": "packet", "number": "1", "profileId": "1",
-    "reportId": "1",
+    "reportId": "1", "purchaseId": "1", "auditionId": "1", "raceId": "2", "payableId": "4",
 }  # fmt: skip
-ABSENT = {"cloneId": "999999", "accountId": "999999"}
+ABSENT = dict.fromkeys(("cloneId", "accountId", "purchaseId", "auditionId", "payableId"), "999999")
 Headers = dict[str, Any]
-OWNED = frozenset({"cloneId", "accountId"})
+OWNED = frozenset(ABSENT)
 PUBLIC_THINGS = frozenset({"reportProfile"})
 """What a signed-in user may do to somebody else's clone, because it is public."""
 UNIQUE = frozenset({"requestId"})
@@ -45,17 +45,17 @@ def listed(kind: str) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> StockedApi:
+def house(tmp_path_factory: pytest.TempPathFactory) -> StockedArena:
     """One system for all of it: a refused request changes nothing."""
     settings: Settings = load({"CLASH_HOME": str(tmp_path_factory.mktemp("house"))})
     migrate_all(settings)
-    made = StockedApi(settings)
+    made = StockedArena(settings)
     made.service("health")  # service routes exist
     return made
 
 
 def ask(
-    house: StockedApi, method: str, path: str, operation: dict[str, Any], headers: Headers, **other: str
+    house: StockedArena, method: str, path: str, operation: dict[str, Any], headers: Headers, **other: str
 ) -> httpx.Response:
     """The operation with its example, on things that exist or on others."""
     names = EXISTING | other
@@ -73,7 +73,7 @@ def _body(answer: httpx.Response) -> dict[str, Any]:
     return {name: value for name, value in answer.json().items() if name not in UNIQUE}
 
 
-def _nobodies(house: StockedApi) -> dict[str, Headers]:
+def _nobodies(house: StockedArena) -> dict[str, Headers]:
     """Headers that prove nothing, each in its own way."""
     house.wall.set(T0 - 11 * MINUTE_MS)
     expired = house.bearer(Wallet(31))
@@ -95,14 +95,14 @@ def _nobodies(house: StockedApi) -> dict[str, Headers]:
 
 
 @pytest.fixture(scope="module")
-def nobodies(house: StockedApi) -> dict[str, Headers]:
+def nobodies(house: StockedArena) -> dict[str, Headers]:
     """The same, made once; the expired one is made to expire."""
     return _nobodies(house)
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), listed("userToken"))
 def test_a_users_route_refuses_everybody_else_alike(
-    house: StockedApi, nobodies: dict[str, Headers], method: str, path: str, operation: dict[str, Any]
+    house: StockedArena, nobodies: dict[str, Headers], method: str, path: str, operation: dict[str, Any]
 ) -> None:
     bodies = []
     for name, headers in nobodies.items():
@@ -114,7 +114,7 @@ def test_a_users_route_refuses_everybody_else_alike(
 
 @pytest.mark.parametrize(("method", "path", "operation"), listed("userToken"))
 def test_what_is_somebody_elses_is_as_absent_as_nothing(
-    house: StockedApi, method: str, path: str, operation: dict[str, Any]
+    house: StockedArena, method: str, path: str, operation: dict[str, Any]
 ) -> None:
     if not any(name in path for name in OWNED) or operation["operationId"] in PUBLIC_THINGS:
         return
@@ -131,7 +131,7 @@ def test_what_is_somebody_elses_is_as_absent_as_nothing(
 
 @pytest.mark.parametrize(("method", "path", "operation"), listed("serviceToken"))
 def test_a_service_route_needs_a_token_with_its_scope(
-    house: StockedApi, nobodies: dict[str, Headers], method: str, path: str, operation: dict[str, Any]
+    house: StockedArena, nobodies: dict[str, Headers], method: str, path: str, operation: dict[str, Any]
 ) -> None:
     assert ask(house, method, path, operation, {}).status_code == 401
     assert ask(house, method, path, operation, {"x-service-token": "clash_" + "0" * 64}).status_code == 401
@@ -150,7 +150,7 @@ def test_service_routes_do_not_exist_without_any_token(settings: Settings) -> No
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), listed("public"))
-def test_a_public_route_asks_for_nobody(house: StockedApi, method: str, path: str, operation: dict[str, Any]) -> None:
+def test_a_public_route_asks_for_nobody(house: StockedArena, method: str, path: str, operation: dict[str, Any]) -> None:
     anonymous = ask(house, method, path, operation, {})
     assert anonymous.status_code not in (401, 403) or operation["operationId"] in ("verify", "refresh")
 
@@ -169,13 +169,14 @@ OPEN = frozenset(
     {
         "challenge", "verify", "refresh", "listAssets", "assetTaxonomy", "listCandles", "listIndicators", "getAsset",
         "searchMarkets", "listSubjects", "getProfile", "getImage", "listLeaders", "ingestionHealth",
-        "streamIngestion", "healthz", "readyz",
+        "streamIngestion", "healthz", "readyz", "listPrices", "listSlots", "listWaiting", "getCareer", "listFamous",
+        "listOffers", "getSettlement",
     }
 )  # fmt: skip
 """Everything that anybody may ask; what is added to the contract without a token must be added here by hand."""
 
 
-def test_control_an_unowned_route_is_found(house: StockedApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_an_unowned_route_is_found(house: StockedArena, monkeypatch: pytest.MonkeyPatch) -> None:
     from clash_pipeline.clones import clones
 
     monkeypatch.setattr(clones, "owned", lambda connection, clone_id, owner: clones.get(connection, clone_id))

@@ -15,7 +15,7 @@ from clash_pipeline.settings import Settings
 from tests.api.test_authorisation import EXISTING, operations
 from tests.fakes import pictures
 from tests.fakes.fuzzing import Answer, Raw, Seed, barrage, put, wrong
-from tests.fakes.stocked_api import StockedApi
+from tests.fakes.stocked_arena import StockedArena
 from tests.fakes.wallet import Wallet
 
 SEED = int(os.environ.get("CLASH_FUZZ_SEED", "20260312"))
@@ -25,12 +25,12 @@ SLOW = frozenset({"dryRunDraft", "streamFills", "streamIngestion", "submitImage"
 
 
 @pytest.fixture
-def house(settings: Settings) -> StockedApi:
+def house(settings: Settings) -> StockedArena:
     """The system under fire; artifacts are in a folder of this test."""
-    return StockedApi(settings)
+    return StockedArena(settings)
 
 
-def seeds(house: StockedApi) -> list[Seed]:
+def seeds(house: StockedArena) -> list[Seed]:
     """A good request of every operation, as the owner, as an operator, or as nobody."""
     user, service = house.bearer(), house.service()
     found = []
@@ -54,7 +54,7 @@ def seeds(house: StockedApi) -> list[Seed]:
     return found
 
 
-def fire(house: StockedApi, count: int) -> None:
+def fire(house: StockedArena, count: int) -> None:
     """So many requests, none with an answer that is wrong; of four, one comes with a good token."""
     known = seeds(house)
     unknown = [replace(seed, headers=tuple(pair for pair in seed.headers if pair[0] not in TOKENS)) for seed in known]
@@ -64,16 +64,16 @@ def fire(house: StockedApi, count: int) -> None:
 
 
 @pytest.mark.slow
-def test_fifty_thousand_raw_requests(house: StockedApi) -> None:
+def test_fifty_thousand_raw_requests(house: StockedArena) -> None:
     fire(house, 50_000)
 
 
 @pytest.mark.soak
-def test_a_million_raw_requests(house: StockedApi) -> None:
+def test_a_million_raw_requests(house: StockedArena) -> None:
     fire(house, 1_000_000)
 
 
-def test_the_seeds_are_good(house: StockedApi) -> None:
+def test_the_seeds_are_good(house: StockedArena) -> None:
     """What is mutated begins as requests that work, so that the fuzz reaches past the doors."""
     refused = {}
     for seed in {seed.operation: seed for seed in seeds(house)}.values():
@@ -100,7 +100,7 @@ def outgoing(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return asked
 
 
-def test_no_request_makes_us_call_anybody(house: StockedApi, outgoing: list[Any]) -> None:
+def test_no_request_makes_us_call_anybody(house: StockedArena, outgoing: list[Any]) -> None:
     fire(house, 2_000)
     assert outgoing == []
 
@@ -111,7 +111,7 @@ def test_control_a_call_is_seen(outgoing: list[Any]) -> None:
     assert outgoing == [("127.0.0.1", 9)]
 
 
-def test_control_a_defect_is_found(house: StockedApi) -> None:
+def test_control_a_defect_is_found(house: StockedArena) -> None:
     def broken(app: FastAPI) -> None:
         app.router.routes.insert(0, next(iter(_failing().router.routes)))
 

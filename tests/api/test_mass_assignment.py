@@ -10,7 +10,7 @@ from tests.api.test_authorisation import EXISTING, operations
 from tests.api.test_openapi import written
 from tests.fakes.api_client import problem
 from tests.fakes.contract import schema
-from tests.fakes.stocked_api import StockedApi
+from tests.fakes.stocked_arena import StockedArena
 
 FREE_FORM = frozenset({"saveDraft", "validateGraph"})
 """Their body is a graph, whose own unknown fields the clone service refuses."""
@@ -23,15 +23,15 @@ PAYLOADS = (
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> StockedApi:
+def house(tmp_path_factory: pytest.TempPathFactory) -> StockedArena:
     """One system; what is refused changes nothing."""
     settings = load({"CLASH_HOME": str(tmp_path_factory.mktemp("house"))})
     migrate_all(settings)
-    return StockedApi(settings)
+    return StockedArena(settings)
 
 
 @pytest.fixture(scope="module")
-def headers(house: StockedApi) -> dict[str, dict[str, str]]:
+def headers(house: StockedArena) -> dict[str, dict[str, str]]:
     """By kind of access."""
     return {"public": {}, "userToken": house.bearer(), "serviceToken": house.service()}
 
@@ -57,7 +57,12 @@ def answered_fields() -> set[str]:
 
 @pytest.mark.parametrize(("method", "path", "kind", "operation"), bodies())
 def test_no_field_but_the_documented_ones_is_taken(
-    house: StockedApi, headers: dict[str, dict[str, str]], method: str, path: str, kind: str, operation: dict[str, Any]
+    house: StockedArena,
+    headers: dict[str, dict[str, str]],
+    method: str,
+    path: str,
+    kind: str,
+    operation: dict[str, Any],
 ) -> None:
     content = operation["requestBody"]["content"]["application/json"]
     taken = schema(written(), content["schema"])["properties"].keys()
@@ -72,7 +77,7 @@ def test_no_field_but_the_documented_ones_is_taken(
         assert sorted(refused) == [f"/{name}" for name in some]
 
 
-def test_a_graph_takes_no_unknown_field_either(house: StockedApi, headers: dict[str, dict[str, str]]) -> None:
+def test_a_graph_takes_no_unknown_field_either(house: StockedArena, headers: dict[str, dict[str, str]]) -> None:
     graph = {"version": 1, "nodes": [], "owner": "user:2"}
     answer = house.api.client.put(
         "/api/v1/clones/1/draft", json=graph, headers=headers["userToken"] | {"if-match": "*"}
@@ -82,7 +87,9 @@ def test_a_graph_takes_no_unknown_field_either(house: StockedApi, headers: dict[
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_text_is_kept_and_shown_as_it_came(house: StockedApi, headers: dict[str, dict[str, str]], payload: str) -> None:
+def test_text_is_kept_and_shown_as_it_came(
+    house: StockedArena, headers: dict[str, dict[str, str]], payload: str
+) -> None:
     me, client = headers["userToken"], house.api.client
     named = client.patch("/api/v1/clones/1", json={"name": payload}, headers=me)
     assert (named.status_code, named.json()["name"]) == (200, payload)
@@ -98,7 +105,7 @@ def test_text_is_kept_and_shown_as_it_came(house: StockedApi, headers: dict[str,
         assert (found.status_code, found.json()["items"]) == (200, [])
 
 
-def test_control_a_field_that_is_taken_is_found(house: StockedApi, headers: dict[str, dict[str, str]]) -> None:
+def test_control_a_field_that_is_taken_is_found(house: StockedArena, headers: dict[str, dict[str, str]]) -> None:
     operation = {"operationId": "changeClone", "requestBody": {"content": {"application/json": {
         "schema": {"type": "object", "properties": {"name": {}}}, "example": {"name": "x"},
     }}}}  # fmt: skip

@@ -15,7 +15,7 @@ from tests.api.test_authorisation import EXISTING
 from tests.api.test_openapi import written
 from tests.conftest import SOAK
 from tests.fakes.api_server import served
-from tests.fakes.stocked_api import StockedApi
+from tests.fakes.stocked_arena import StockedArena
 
 CASES = 1_000 if SOAK else 4
 """Random ones, behind the dozens that its coverage phase makes of every operation."""
@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict
     """Where it listens, and what it must be shown by kind of access."""
     home = load({"CLASH_HOME": str(tmp_path_factory.mktemp("house"))})
     migrate_all(home)
-    house = StockedApi(home)
+    house = StockedArena(home)
     shown = {"userToken": house.bearer(), "serviceToken": house.service()}
     with served(house.api) as (host, port):
         yield f"http://{host}:{port}", shown

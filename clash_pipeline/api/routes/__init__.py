@@ -2,7 +2,9 @@
 
 from clash_pipeline.api.routes import (
     accounts,
+    arena,
     assets,
+    auditions,
     auth,
     clones,
     decisions,
@@ -15,7 +17,10 @@ from clash_pipeline.api.routes import (
     memory,
     moderation,
     operators,
+    payables,
     profiles,
+    purchases,
+    tickets,
 )
 
 AREAS = (
@@ -29,6 +34,11 @@ AREAS = (
     moderation.router,
     accounts.router,
     operators.router,
+    purchases.router,
+    auditions.router,
+    arena.router,
+    tickets.router,
+    payables.router,
     leaderboard.router,
     ingestion.router,
     live.router,
