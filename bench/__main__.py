@@ -20,6 +20,7 @@ MODULES = (
     "compile",
     "model",
     "decisions",
+    "api",
 )
 ROOT = Path(__file__).resolve().parents[1]
 

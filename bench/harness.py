@@ -39,7 +39,8 @@ class Contender:
 class Bench:
     """One table: what is done, counted in `unit`, by whom; `aim` is the ratio wanted to the contender `aim_of`.
 
-    Before the timed `rounds` there is one that does not count, unless the work `is_long`.
+    Before the timed `rounds` there is one that does not count, unless the work `is_long`. Without `has_memory` the
+    work is not done once more to see its memory: where it happens in other processes, or takes minutes.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Bench:
     contenders: tuple[Contender, ...]
     rounds: int = 5
     is_long: bool = False
+    has_memory: bool = True
     aim: float | None = None
     aim_of: str = ""
 
@@ -86,7 +88,7 @@ def compare(bench: Bench, module: str, quick: bool) -> list[Row]:
             times = {name: [] for name in rows}
     for contender in bench.contenders:
         _summarise(rows[contender.name], times[contender.name])
-        if not rows[contender.name].missing:
+        if bench.has_memory and not rows[contender.name].missing:
             row = rows[contender.name]
             row.peak_mib, row.added_mib = memory_of(module, bench.name, contender.name, quick)
     _relate(list(rows.values()))

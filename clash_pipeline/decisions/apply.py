@@ -145,8 +145,9 @@ def _ready(services: Services, asked: list[Asked], minute: int | None) -> tuple[
         _put_back(services, [one.claim for one in asked], "waiting_for_fill_instant", minute + MINUTE_MS)
         return [], {}, now_ms
     quotes = _quotes(services, {one.proposal.symbol for one in asked}, now_ms, minute)
-    ready = [one for one in asked if is_settled(quotes[one.proposal.symbol], minute)]
-    unsettled = [one.claim for one in asked if one not in ready]
+    settled = {symbol for symbol, quote in quotes.items() if is_settled(quote, minute)}
+    ready = [one for one in asked if one.proposal.symbol in settled]
+    unsettled = [one.claim for one in asked if one.proposal.symbol not in settled]
     _put_back(services, unsettled, "waiting_for_final_minute", now_ms + MINUTE_WAIT_MS)
     return ready, quotes, now_ms
 

@@ -36,7 +36,24 @@ class Seen:
 def account_view(
     connection: Connection, account_id: int, *, tail: int = 20, seen: Seen | None = None
 ) -> dict[str, Any]:
-    """State, balance, equity at the last marks, positions, the newest fills and ledger groups, and the equity series.
+    """An account as it stands, the newest fills, actions and ledger groups, and the equity series.
+
+    Raises:
+        AccountUnknown: no such account.
+    """
+    return {
+        **account_now(connection, account_id, seen=seen),
+        "fills": fills_view(connection, account_id, limit=tail),
+        "actions": actions_view(connection, account_id, limit=tail),
+        "ledger": ledger_view(connection, account_id, limit=tail),
+        "equity_series": [
+            {"t": snapshot.t, "equity": usd_text(snapshot.equity)} for snapshot in series(connection, account_id)
+        ],
+    }
+
+
+def account_now(connection: Connection, account_id: int, *, seen: Seen | None = None) -> dict[str, Any]:
+    """State, balance, equity at the last marks, and positions: nothing that grows with an account's age.
 
     Liquidation prices and room need `seen`, for margin tiers are market memory; without it they are None.
 
@@ -46,7 +63,7 @@ def account_view(
     looked = intake.look(connection, account_id, now_ms=seen.now_ms if seen else 0)
     account, held, book = looked.account, looked.positions, looked.book
     listing = seen.listing if seen else {}
-    snapshots = series(connection, account_id)
+    newest = series(connection, account_id, limit=1)
     return {
         **account_summary(account),
         "equity": usd_text(book.equity),
@@ -54,7 +71,7 @@ def account_view(
         "gross": usd_text(book.gross),
         "margin": usd_text(book.margin),
         "return_pct": scaled_text((book.equity - account.start_balance) * 10**8 // account.start_balance, 6),
-        "drawdown_pct": scaled_text(snapshots[-1].drawdown, RATE_DECIMALS - 2) if snapshots else "0",
+        "drawdown_pct": scaled_text(newest[-1].drawdown, RATE_DECIMALS - 2) if newest else "0",
         "realized": usd_text(sum(position.realized for position in held.values())),
         "fees": usd_text(sum(position.fees for position in held.values())),
         "funding": usd_text(sum(position.funding for position in held.values())),
@@ -63,10 +80,6 @@ def account_view(
             position_view(position, book.liquidation_price(position.symbol, listing))
             for position in book.positions.values()
         ],
-        "fills": fills_view(connection, account_id, limit=tail),
-        "actions": actions_view(connection, account_id, limit=tail),
-        "ledger": ledger_view(connection, account_id, limit=tail),
-        "equity_series": [{"t": snapshot.t, "equity": usd_text(snapshot.equity)} for snapshot in snapshots],
     }
 
 

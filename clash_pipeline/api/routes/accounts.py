@@ -408,7 +408,7 @@ def _view(parts: Services, me: Me, account_id: int) -> tuple[Account, dict[str, 
     seen = views.Seen(venue.quotes(held, now_ms) if held else {}, now_ms)
     with parts.clash.read() as connection:
         account = accounts.get(connection, account_id)
-        return account, views.account_view(connection, account_id, tail=1, seen=seen)
+        return account, views.account_now(connection, account_id, seen=seen)
 
 
 def account_of(account: Account) -> AccountShown:

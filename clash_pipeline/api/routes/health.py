@@ -23,8 +23,8 @@ class HealthShown(Shown):
 
 @router.get("/healthz", summary="Whether the process lives")
 @public
-def healthz() -> HealthShown:
-    """Answer."""
+async def healthz() -> HealthShown:
+    """Answer, on the loop itself: also while every thread is at work."""
     return HealthShown()
 
 
