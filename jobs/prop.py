@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clash_pipeline.clock import MINUTE_MS, hour_of, minute_of
+from clash_pipeline.clock import MINUTE_MS, minute_of
 from clash_pipeline.services import Services
 from jobs.labels import labels
 from resources.beta import TRADING
@@ -19,7 +19,7 @@ DRAWN_EVERY_MS = 5 * MINUTE_MS
 @dg.op(description="Marks the open positions of every account and writes its snapshot.", code_version="2")
 def mark_accounts(context: dg.OpExecutionContext, services: dg.ResourceParam[Services]) -> None:
     """Mark all accounts that have not ended; the same minute again changes nothing."""
-    from clash_pipeline.prop import accounts, marks, snapshots
+    from clash_pipeline.prop import accounts, marks
     from clash_pipeline.prop.venue import PaperVenue
 
     now_ms = services.clock.now_ms()
@@ -27,13 +27,11 @@ def mark_accounts(context: dg.OpExecutionContext, services: dg.ResourceParam[Ser
         open_ids = accounts.open_ids(connection)
     venue = PaperVenue(services.market, price_jump_pct=services.settings.price_jump_pct)
     tick = marks.mark_all(services.clash, venue, open_ids, now_ms)
-    thinned = snapshots.thin_all(services.clash, now_ms) if now_ms - hour_of(now_ms) < MINUTE_MS else 0
     figures = {
         "accounts": len(tick.snapshots),
         "carried_marks": sum(found.carried for found in tick.snapshots),
         "ended": len(tick.ended),
         "left_for_next_tick": len(tick.left),
-        "snapshots_thinned": thinned,
     }
     context.add_output_metadata(figures)
     if tick.snapshots and minute_of(now_ms) % DRAWN_EVERY_MS == 0:

@@ -1,4 +1,4 @@
-"""Retention of the market memory: archive, verify, prune; in this order, and never the other way round."""
+"""Retention of the market memory and of account snapshots: archive, verify, prune; never the other way round."""
 
 import dagster as dg
 
@@ -13,8 +13,9 @@ DAY_COLUMNS = ("table", "day", "outcome", "rows", "reason")
 
 
 @dg.op(
-    description="Archives every ended day, verifies it in the store, and prunes what is older than its hot window.",
-    code_version="1",
+    description="Archives every ended day, verifies it in the store, and prunes what is older than its hot window;"
+    " minutes of account snapshots are thinned to hours.",
+    code_version="2",
     retry_policy=dg.RetryPolicy(max_retries=1, delay=30),
 )
 def retain(context: dg.OpExecutionContext, services: dg.ResourceParam[Services]) -> None:
@@ -26,9 +27,11 @@ def retain(context: dg.OpExecutionContext, services: dg.ResourceParam[Services])
     from clash_pipeline.archive.retention import Outcome
     from clash_pipeline.market import ingestion
     from clash_pipeline.market.plots import table
+    from clash_pipeline.prop import snapshot_archive
 
     now_ms = services.clock.now_ms()
     report = retention.run(services.market, services.store, services.settings, now_ms)
+    minutes = snapshot_archive.retain(services.clash, services.store, now_ms)
     shown = {archived.name for archived in archived_tables()}
     for day in report.archived:
         if day.table in shown:
@@ -41,7 +44,15 @@ def retain(context: dg.OpExecutionContext, services: dg.ResourceParam[Services])
     days = dg.MetadataValue.md(table(DAY_COLUMNS, rows, limit=60))
     forgotten = ingestion.forget(services.market, before_ms=now_ms - services.settings.ingestion_history_days * DAY_MS)
     context.add_output_metadata(
-        {**report.counts, "pruned_rows": report.pruned_rows, "forgotten_cycles": forgotten, "days": days}
+        {
+            **report.counts,
+            "pruned_rows": report.pruned_rows,
+            "snapshot_days": len(minutes.archived),
+            "snapshots_thinned": minutes.thinned_rows,
+            "snapshot_days_delayed": len(minutes.problems),
+            "forgotten_cycles": forgotten,
+            "days": days,
+        }
     )
     if failed := [one for one in report.problems if one.outcome is Outcome.FAILED]:
         raise dg.Failure(f"{len(failed)} days need a person: {failed[0].table} {failed[0].reason}", allow_retries=False)

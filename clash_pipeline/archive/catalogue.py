@@ -119,13 +119,25 @@ TABLES: dict[str, ArchivedTable] = {
 """Every archived table by name, in the order in which retention takes them."""
 
 
+SNAPSHOTS = ArchivedTable(
+    "prop_snapshots", "prop_snapshots",
+    columns(
+        "account_id:int t:int equity:int balance:int unrealized:int gross:int margin:int maintenance:int drawdown:int"
+        " high_water_mark:int positions:int carried:int oldest_mark_ms:int marks marked_at:int max_drawdown:int"
+    ),
+    ("account_id", "t"), Hot.MINUTE, Complete.ENDED, room="prop",
+)  # fmt: skip
+"""Minutes of what accounts were worth. They live in `clash.db`, and hours of them stay (`prop.snapshot_archive`)."""
+
+
 def table_named(name: str) -> ArchivedTable:
-    """An archived table by name.
+    """An archived table by name, of the market memory or of accounts.
 
     Raises:
         ValueError: there is none; the message lists them.
     """
+    found = {**TABLES, SNAPSHOTS.name: SNAPSHOTS}
     try:
-        return TABLES[name]
+        return found[name]
     except KeyError:
-        raise ValueError(f"{name[:60]!r} is not an archived table: {', '.join(TABLES)}") from None
+        raise ValueError(f"{name[:60]!r} is not an archived table: {', '.join(found)}") from None

@@ -14,7 +14,9 @@ from clash_pipeline.clock import iso, parse_time
 
 STAND_INS = 3
 """How many names one content may use up, when damaged objects stand in its way and may not be replaced."""
-NAME = re.compile(r"market/[a-z0-9_]+/day=(?P<day>[0-9-]{10})/(?P<content>[0-9a-f]{64})(\.\d)?\.parquet", re.ASCII)
+NAME = re.compile(
+    r"(?:market|prop)/[a-z0-9_]+/day=(?P<day>[0-9-]{10})/(?P<content>[0-9a-f]{64})(\.\d)?\.parquet", re.ASCII
+)
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +32,7 @@ class StoredDay(NamedTuple):
 
 def prefix_of(table: ArchivedTable, day: int) -> str:
     """Where the objects of a day lie."""
-    return f"market/{table.name}/day={iso(day)[:10]}/"
+    return f"{table.room}/{table.name}/day={iso(day)[:10]}/"
 
 
 def put(store: ArtifactStore, table: ArchivedTable, day: int, encoded: Encoded) -> StoredDay:
@@ -95,7 +97,8 @@ def holds(store: ArtifactStore, table: ArchivedTable, day: int) -> bool:
 
 def days(store: ArtifactStore, table: str) -> list[int]:
     """The days of a table that the store holds, whatever is known here; oldest first."""
-    names = (NAME.fullmatch(key) for key in store.list(f"market/{table_named(table).name}/"))
+    found = table_named(table)
+    names = (NAME.fullmatch(key) for key in store.list(f"{found.room}/{found.name}/"))
     return sorted({parse_time(name["day"]) for name in names if name})
 
 
@@ -115,5 +118,7 @@ def _whole(store: ArtifactStore, table: ArchivedTable, key: str) -> StoredDay | 
 
 
 def _last_known_at(table: ArchivedTable, stored: StoredDay) -> int:
+    if "known_at" not in table.columns:
+        return 0
     latest = (rows["known_at"].max() for rows in groups(table, stored.body, stored.key))
     return max((int(at) for at in latest if isinstance(at, int)), default=0)

@@ -62,7 +62,7 @@ def archive_day(market: Database, store: ArtifactStore, table: str, day: int, no
     earlier = _read_back(store, spec, before) if before and before.may_lack_hot_rows else None
     with market.read() as connection:
         readiness.refuse_unfinished(connection, spec, day, is_whole=earlier is None)
-        encoded = _encoded(connection, spec, day, earlier)
+        encoded = encoded_day(connection, spec, day, earlier)
     fault(AFTER_ENCODE)
     stored = objects.put(store, spec, day, encoded)
     fault(AFTER_PUT)
@@ -173,8 +173,12 @@ def hot_content(market: Database, table: str, day: int) -> tuple[int, str]:
 # --- between the steps
 
 
-def _encoded(connection: Connection, table: ArchivedTable, day: int, earlier: bytes | None) -> Encoded:
-    """The day as an object; a piece at a time, or merged with an earlier archive as one frame (rare)."""
+def encoded_day(connection: Connection, table: ArchivedTable, day: int, earlier: bytes | None = None) -> Encoded:
+    """The day as an object; a piece at a time, or merged with an earlier archive as one frame (rare).
+
+    Raises:
+        PartitionRefused: `empty`, the day has no rows.
+    """
     writer = DayWriter(table, day)
     parts = rows.of_day(connection, table, day)
     with ThreadPoolExecutor(max_workers=1) as packing:  # packs one piece while SQLite hands out the next

@@ -59,6 +59,8 @@ class ArchivedTable:
     decimals: tuple[Decimals, ...] = ()
     companion: str | None = None
     """The archived table of superseded versions, restored together with this one."""
+    room: str = "market"
+    """The first part of its keys in the store."""
     is_asked_again: bool = False
     """Whether the source still answers for past days; the others have no history but the archive."""
 

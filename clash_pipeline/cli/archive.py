@@ -1,4 +1,4 @@
-"""`clash archive`: the market days that left SQLite, or are about to."""
+"""`clash archive`: the days of market memory and of account snapshots that left SQLite, or are about to."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Market days in the object store, one object for each table and UTC day. Days are `2025-07-21`.",
+    help="Days in the object store, one object for each table and UTC day. Days are `2025-07-21`.",
 )
 
 SHOWN_ROWS = 40
@@ -58,16 +58,21 @@ def list_days(
 def verify(only_table: TableOption = None, day: DayOption = None, as_json: JsonOption = False) -> None:
     """Read archived days back and compare row count and content hash; exit 1 when one is not what was put."""
     from clash_pipeline import services
+    from clash_pipeline.archive.catalogue import SNAPSHOTS
     from clash_pipeline.archive.partitions import verify_day
     from clash_pipeline.archive.stores import StoreCorrupt, StoreMissing
+    from clash_pipeline.prop import snapshot_archive
 
     log_to_stderr(warnings_only=True)  # the tries before a store is given up are not part of the answer
     built, results = services.build(), []
     with _progress("reading back") as advance:
         for one in _wanted(only_table, day):
-            problem = None
+            problem, now_ms = None, built.clock.now_ms()
             try:
-                verify_day(built.market, built.store, one.table_name, one.day, built.clock.now_ms())
+                if one.table_name == SNAPSHOTS.name:
+                    snapshot_archive.verify_day(built.clash, built.store, one.day, now_ms)
+                else:
+                    verify_day(built.market, built.store, one.table_name, one.day, now_ms)
             except (StoreCorrupt, StoreMissing) as error:
                 problem = str(error)
             results.append({"table": one.table_name, "day": _label(one.day), "ok": problem is None, "problem": problem})
@@ -82,9 +87,12 @@ def verify(only_table: TableOption = None, day: DayOption = None, as_json: JsonO
 def restore(table_name: TableArgument, day: DayArgument, last: LastOption = None, as_json: JsonOption = False) -> None:
     """Bring archived days back into SQLite as they were; they stay for a week (CLASH_RESTORED_PIN_DAYS)."""
     from clash_pipeline import services
+    from clash_pipeline.archive.catalogue import SNAPSHOTS
     from clash_pipeline.archive.partitions import restore_day
     from clash_pipeline.clock import iso
 
+    if _known(table_name) == SNAPSHOTS.name:
+        fail(f"{table_name} is not restored: its hours are still there, its minutes are read by `clash archive query`")
     built, results = services.build(), []
     pin_days = built.settings.restored_pin_days
     with _progress("restoring") as advance:
@@ -165,10 +173,10 @@ def run(as_json: JsonOption = False) -> None:
 def _list_store(only_table: str | None, *, as_json: bool) -> None:
     from clash_pipeline import services
     from clash_pipeline.archive import objects
-    from clash_pipeline.archive.catalogue import TABLES
+    from clash_pipeline.archive.catalogue import SNAPSHOTS, TABLES
 
     store = services.build().store
-    names = [_known(only_table)] if only_table else list(TABLES)
+    names = [_known(only_table)] if only_table else [*TABLES, SNAPSHOTS.name]
     found = [{"table": name, "day": _label(at)} for name in names for at in objects.days(store, name)]
     _print(found, as_json, f"Days in the {store.name} store", ("table", "day"))
 
@@ -176,9 +184,15 @@ def _list_store(only_table: str | None, *, as_json: bool) -> None:
 def _partitions(only_table: str | None, day: str | None) -> "list[Partition]":
     from clash_pipeline import services
     from clash_pipeline.archive import bookkeeping
+    from clash_pipeline.archive.catalogue import SNAPSHOTS
+    from clash_pipeline.prop import snapshot_archive
 
-    at = _days(day, None)[0] if day else None
-    return bookkeeping.partitions(services.build().market, _known(only_table) if only_table else None, at)
+    at, built = _days(day, None)[0] if day else None, services.build()
+    named = _known(only_table) if only_table else None
+    found = bookkeeping.partitions(built.market, named, at)
+    if named in (None, SNAPSHOTS.name):
+        found += [one for one in snapshot_archive.days(built.clash) if at in (None, one.day)]
+    return found
 
 
 def _wanted(only_table: str | None, day: str | None) -> "list[Partition]":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clash_pipeline.cli.ids import AccountId, OneAccount
-from clash_pipeline.cli.output import fail, one_line_errors, print_json, table
+from clash_pipeline.cli.output import Exit, fail, one_line_errors, print_json, table
 
 if TYPE_CHECKING:
     from clash_pipeline.prop.results import Result
@@ -114,12 +114,17 @@ def result(account_id: AccountId, json: AsJson = False) -> None:
 
 @one_line_errors
 def thin() -> None:
-    """Keep one snapshot an hour of those older than two days; what is left says the same of equity and drawdown."""
-    from clash_pipeline.prop import snapshots
+    """Archive the days of snapshots that are over; of minutes older than two days keep the last of each hour."""
+    from clash_pipeline.clock import iso
+    from clash_pipeline.prop import snapshot_archive
 
     with prop_services() as built:
-        gone = snapshots.thin_all(built.clash, built.clock.now_ms())
-    typer.echo(f"{gone} minute snapshots thinned")
+        done = snapshot_archive.retain(built.clash, built.store, built.clock.now_ms())
+    typer.echo(f"{len(done.archived)} days archived, {done.thinned_rows} minute snapshots thinned")
+    for day, problem in done.problems.items():
+        typer.echo(f"{iso(day)[:10]} stays: {problem}", err=True)
+    if done.problems:
+        raise typer.Exit(Exit.UNAVAILABLE)
 
 
 COMMANDS = (halt, release, pause, resume, lock, unlock, complete, liquidate, result, acts, thin)

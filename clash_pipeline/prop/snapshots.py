@@ -3,14 +3,14 @@
 from dataclasses import dataclass, replace
 
 from clash_pipeline import canonical
-from clash_pipeline.clock import HOUR_MS, hour_of
+from clash_pipeline.clock import HOUR_MS
 from clash_pipeline.faults import fault, point
 from clash_pipeline.market.listing import Listing
 from clash_pipeline.prop.desk import Desk
 from clash_pipeline.prop.margin import rate_of
 from clash_pipeline.prop.positions import Position
 from clash_pipeline.prop.pricing import Quote
-from clash_pipeline.storage.sqlite import Connection, Database, Row
+from clash_pipeline.storage.sqlite import Connection, Row
 
 MINUTES_KEPT_MS = 48 * HOUR_MS
 """Minute snapshots younger than this are all kept (04)."""
@@ -98,48 +98,6 @@ def write(desk: Desk, listing: Listing, t: int) -> Snapshot:
 def has_mark(quote: Quote | None, desk: Desk) -> bool:
     """Whether memory has a mark for the asset now, or the last one is carried."""
     return quote is not None and quote.mark(desk.account.policy, desk.now_ms) is not None
-
-
-def thin(clash: Database, account_id: int, now_ms: int) -> int:
-    """Keep the last snapshot of each hour that is older than two days; returns how many rows went. Safe to repeat."""
-    before = hour_of(now_ms - MINUTES_KEPT_MS)
-    with clash.write() as connection:
-        gone = connection.execute(
-            """
-            DELETE FROM prop_snapshots AS s
-            WHERE s.account_id = :account AND s.t < :before
-              AND s.t >= coalesce((SELECT through_t FROM prop_thinnings WHERE account_id = :account), 0)
-              AND EXISTS (SELECT 1 FROM prop_snapshots later WHERE later.account_id = :account
-                            AND later.t > s.t AND later.t < s.t - s.t % 3600000 + 3600000)
-            """,
-            {"account": account_id, "before": before},
-        ).rowcount
-        if gone:
-            connection.execute(
-                """
-                INSERT INTO prop_thinnings (account_id, through_t, thinned_at) VALUES (?, ?, ?)
-                ON CONFLICT (account_id) DO UPDATE
-                SET through_t = max(through_t, excluded.through_t), thinned_at = excluded.thinned_at
-                """,
-                (account_id, before, now_ms),
-            )
-    return gone
-
-
-def thin_all(clash: Database, now_ms: int) -> int:
-    """Thin every account, one transaction each; returns how many rows went."""
-    with clash.read() as connection:
-        rows = connection.execute(
-            """
-            SELECT a.id FROM prop_accounts a LEFT JOIN prop_thinnings h ON h.account_id = a.id
-            WHERE EXISTS (SELECT 1 FROM prop_snapshots s WHERE s.account_id = a.id
-                            AND s.t >= coalesce(h.through_t, 0) AND s.t < :before)
-            ORDER BY a.id
-            """,
-            {"before": hour_of(now_ms - MINUTES_KEPT_MS)},
-        )
-        ids = [row["id"] for row in rows]
-    return sum(thin(clash, account_id, now_ms) for account_id in ids)
 
 
 def _deepest(connection: Connection, account_id: int) -> int:

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS, hour_of
-from clash_pipeline.prop import admin, funding, marks, results, snapshots
+from clash_pipeline.prop import admin, funding, marks, results
 from clash_pipeline.prop.accounts import AccountUnknown, StateConflict
 from clash_pipeline.prop.audit import audit
 from clash_pipeline.prop.fixing import PATIENCE_MS, SETTLE_MS
 from clash_pipeline.prop.results import Result, sealed
 from clash_pipeline.storage.sqlite import IntegrityError
-from clash_pipeline.units import RATE, USD, usd_text
+from clash_pipeline.units import RATE, usd_text
 from tests.fakes import market_rows
 from tests.fakes.desk import Desk
 
@@ -284,23 +284,3 @@ def calls(desk: Desk, source: random.Random, count: int) -> Iterator[int]:
                 case _:
                     marks.mark_all(clash, desk.venue, [desk.account_id], now_ms)
         yield number
-
-
-def test_minutes_are_thinned_to_the_last_of_each_hour_after_two_days(desk: Desk) -> None:
-    desk.order("open_long")
-    for _ in range(130):
-        desk.clock.advance(MINUTE_MS)
-        desk.price("BTC", "101")
-        tick(desk)
-    desk.clock.advance(48 * HOUR_MS)
-    assert snapshots.thin_all(desk.clash, desk.clock.now_ms()) > 60
-    assert snapshots.thin_all(desk.clash, desk.clock.now_ms()) == 0
-    with desk.clash.read() as connection:
-        kept = [snapshot.t for snapshot in snapshots.series(connection, desk.account_id)]
-    assert [t % HOUR_MS // MINUTE_MS for t in kept][:2] == [59, 59]
-    assert audit(desk.clash).is_clean
-    result = admin.complete(
-        desk.clash, desk.venue, desk.account_id, actor="ann", reason="done", now_ms=desk.clock.now_ms()
-    )
-    assert result.final_equity > 0 * USD
-    assert audit(desk.clash).is_clean
