@@ -12,7 +12,16 @@ import pytest
 from clash_pipeline.economy.chain import contract as words
 from clash_pipeline.economy.chain.contract import NATIVE, Withdrawal
 from clash_pipeline.economy.chain.endpoints import wrong_of
-from clash_pipeline.economy.chain.verification import Mismatch, Settled, Terms, Verified, judge, settle, sighted
+from clash_pipeline.economy.chain.verification import (
+    Mismatch,
+    Settled,
+    Terms,
+    Verified,
+    heads_of,
+    judge,
+    settle,
+    sighted,
+)
 from tests.contracts import anvil, evm
 from tests.contracts.networks import PEOPLE, START_SEC, Network, network_of
 from tests.fakes.wallet import Account, Wallet
@@ -54,7 +63,8 @@ def holds(network: Network, person: str | None = None) -> int:
 
 
 def judged(network: Network, tx_hash: str, nonce: int, amount_wei: int) -> object:
-    sights, troubles = sighted(network.endpoints(), network.vault, tx_hash)
+    around = [(endpoint, heads_of(endpoint)) for endpoint in network.endpoints()]
+    sights, troubles = sighted(around, network.vault, tx_hash)
     assert troubles == []
     settled = settle(network.vault, sights)
     assert isinstance(settled, Settled), settled

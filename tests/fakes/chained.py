@@ -1,7 +1,7 @@
 """A till beside a chain: people who pay the vault of the stand-in, and our watcher over two of its endpoints."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clash_pipeline.archive.stores import MemoryStore
 from clash_pipeline.clock import SettableClock
@@ -44,10 +44,12 @@ class WalletSigner:
 
 
 class ChainTill(Till):
-    """Quotes to the stand-in's vault."""
+    """Quotes to the vault of the stand-in."""
+
+    vault = vault(resolver=RESOLVER.address)
 
     def quote_in(self, connection: Connection, wanted: Wanted, *, now_ms: int = START) -> Purchase:
-        pinned = vault(resolver=RESOLVER.address)
+        pinned = self.vault
         terms = PaymentTerms(pinned.chain_id, pinned.address, pinned.resolver, pinned.native)
         return quotes.quote(connection, wanted, self.prices, terms, draw=lambda: next(self.nonces), now_ms=now_ms)
 
@@ -68,6 +70,13 @@ class Chained:
         self.vault = vault(CHAIN_ID, RESOLVER.address)
         endpoints = tuple(Endpoint(view) for view in self.views.values())
         self.parts = Parts(self.clash, MemoryStore(), Watched(self.vault, endpoints))
+
+    def move_to(self, chain_id: int) -> None:
+        """A chain of another id, so that several of them can share a database."""
+        self.chain.chain_id = chain_id
+        self.vault = vault(chain_id, RESOLVER.address)
+        self.till.vault = self.vault
+        self.parts = replace(self.parts, chain=replace(self.parts.chain, vault=self.vault))
 
     def step(self, later_ms: int = 0) -> Step:
         """One step of the watcher, after some time."""

@@ -73,7 +73,7 @@ class Confirmed:
 
 def confirm(parts: Parts, circle: Circle, tx_hash: str, *, now_ms: int) -> Confirmed:
     """Record every deposit of ours in a transaction, once it is final and said alike."""
-    sights, troubles = sighted(circle.endpoints, parts.chain.vault, tx_hash)
+    sights, troubles = sighted(circle.seen, parts.chain.vault, tx_hash)
     for trouble in troubles:
         if isinstance(trouble, EndpointWrong):
             endpoints.disable(parts.clash, trouble.endpoint, str(trouble), now_ms)

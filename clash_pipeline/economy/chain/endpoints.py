@@ -16,7 +16,7 @@ from clash_pipeline.economy.chain import contract as words
 from clash_pipeline.economy.chain.contract import Vault
 from clash_pipeline.economy.chain.link import HttpLink
 from clash_pipeline.economy.chain.rpc import Block, Endpoint, EndpointTrouble, EndpointWrong
-from clash_pipeline.economy.chain.verification import FINAL, LEAST_ENDPOINTS, Finality
+from clash_pipeline.economy.chain.verification import FINAL, LEAST_ENDPOINTS, Finality, Heads, heads_of
 from clash_pipeline.faults import fault, point
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.sqlite import Connection, Database
@@ -48,8 +48,13 @@ class Chain:
 class Circle:
     """The endpoints that may be asked in one step, two or more, and the newest block that all of them call final."""
 
-    endpoints: tuple[Endpoint, ...]
+    seen: tuple[tuple[Endpoint, Heads], ...]
     head: Block
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Those that may be asked."""
+        return tuple(endpoint for endpoint, _ in self.seen)
 
 
 @contextmanager
@@ -129,15 +134,14 @@ def circle(clash: Database, chain: Chain, now_ms: int) -> Circle:
         TooFewEndpoints: fewer than two, or they do not agree on what is final.
     """
     usable = [endpoint for endpoint in chain.endpoints if _is_usable(clash, chain, endpoint, now_ms)]
-    heads: list[tuple[Endpoint, Block]] = []
+    seen: list[tuple[Endpoint, Heads]] = []
     for endpoint in usable:
-        head = asked(clash, endpoint, partial(_head, endpoint, chain.vault), now_ms)
-        if head is not None:
-            heads.append((endpoint, head))
-    if len(heads) < LEAST_ENDPOINTS:
-        raise TooFewEndpoints(f"{len(heads)} of {len(chain.endpoints)} endpoints answer, {LEAST_ENDPOINTS} are needed")
-    lowest = min((head for _, head in heads), key=lambda head: head.number)
-    return Circle(tuple(endpoint for endpoint, _ in heads), lowest)
+        heads = asked(clash, endpoint, partial(_heads, endpoint, chain), now_ms)
+        if heads is not None:
+            seen.append((endpoint, heads))
+    if len(seen) < LEAST_ENDPOINTS:
+        raise TooFewEndpoints(f"{len(seen)} of {len(chain.endpoints)} endpoints answer, {LEAST_ENDPOINTS} are needed")
+    return Circle(tuple(seen), min((heads.finalized for _, heads in seen), key=lambda block: block.number))
 
 
 def asked(clash: Database, endpoint: Endpoint, ask: Callable[[], T], now_ms: int) -> T | None:
@@ -170,11 +174,11 @@ def disabled(connection: Connection) -> dict[str, str]:
     return {row["name"]: row["why"] for row in rows}
 
 
-def _head(endpoint: Endpoint, vault: Vault) -> Block:
-    """The newest final block; the chain is asked for its id each time, since it may change while we run."""
-    if (found := endpoint.chain_id()) != vault.chain_id:
-        raise EndpointWrong(endpoint.name, f"chain id {found}, pinned is {vault.chain_id}")
-    return endpoint.finalized()
+def _heads(endpoint: Endpoint, chain: Chain) -> Heads:
+    """How far it sees; the chain is asked for its id each time, since it may change while we run."""
+    if (found := endpoint.chain_id()) != chain.vault.chain_id:
+        raise EndpointWrong(endpoint.name, f"chain id {found}, pinned is {chain.vault.chain_id}")
+    return heads_of(endpoint, chain.finality)
 
 
 def _is_usable(clash: Database, chain: Chain, endpoint: Endpoint, now_ms: int) -> bool:

@@ -34,8 +34,8 @@ def body(vault: Vault, settled: Settled, sights: list[Sight]) -> bytes:
 def _sight(sight: Sight) -> dict[str, Any]:
     return {
         "endpoint": sight.endpoint,
-        "finalized": vars(sight.finalized),
-        "latest": vars(sight.latest),
+        "finalized": vars(sight.heads.finalized),
+        "latest": vars(sight.heads.latest),
         "receipt": None if sight.receipt is None else _receipt(sight.receipt),
         "canonical": _block(sight.canonical),
         "deposited": [[*key[:3], str(key[3]), str(wei)] for key, wei in sorted(sight.deposited.items())],

@@ -24,7 +24,7 @@ Seen = Literal["there", "gone"]
 
 
 def due(parts: Parts, around: Circle, now_ms: int) -> list[int]:
-    """Look at what is due; the deposits that are gone."""
+    """Look at what is due; the deposits that were frozen by it."""
     gone = []
     for look, after_ms in LOOKS.items():
         with parts.clash.read() as connection:
@@ -37,7 +37,7 @@ def due(parts: Parts, around: Circle, now_ms: int) -> list[int]:
                 """,
                 (parts.chain.vault.chain_id, parts.chain.vault.address, now_ms - after_ms, look, AT_ONCE),
             ).fetchall()
-        gone += [row["id"] for row in rows if _look(parts, around, row, look, now_ms) == "gone"]
+        gone += [row["id"] for row in rows if _look(parts, around, row, look, now_ms)]
     return gone
 
 
@@ -76,18 +76,20 @@ def _look_at_the_newest(parts: Parts, around: Circle, now_ms: int) -> list[int]:
             "SELECT * FROM chain_deposits WHERE chain_id = ? AND contract = ? AND known_at > ? ORDER BY id",
             (parts.chain.vault.chain_id, parts.chain.vault.address, now_ms - LOOKS["day"]),
         ).fetchall()
-    seen = {row["id"]: _seen(parts, around, row, now_ms) for row in rows}
-    gone = [row for row in rows if seen[row["id"]] == "gone"]
+    gone = [row for row in rows if _seen(parts, around, row, now_ms) == "gone"]
+    frozen = []
     for row in gone:
         with parts.clash.write() as connection:
-            freezing.freeze(connection, row["id"], row["purchase_id"], "its block was replaced", now_ms=now_ms)
-    return [row["id"] for row in gone]
+            if freezing.freeze(connection, row["id"], row["purchase_id"], "its block was replaced", now_ms=now_ms):
+                frozen.append(row["id"])
+    return frozen
 
 
-def _look(parts: Parts, around: Circle, row: Row, look: str, now_ms: int) -> Seen | None:
+def _look(parts: Parts, around: Circle, row: Row, look: str, now_ms: int) -> bool:
+    """Write down what is seen, if anything is; whether the deposit was found gone, for the first time."""
     seen = _seen(parts, around, row, now_ms)
     if seen is None:
-        return None
+        return False
     with parts.clash.write() as connection:
         connection.execute(
             "INSERT INTO chain_looks (deposit_id, look, outcome, looked_at) VALUES (?, ?, ?, ?) "
@@ -95,9 +97,9 @@ def _look(parts: Parts, around: Circle, row: Row, look: str, now_ms: int) -> See
             (row["id"], look, seen, now_ms),
         )
         fault(LOOKED)
-        if seen == "gone":
-            freezing.freeze(connection, row["id"], row["purchase_id"], "gone from the chain", now_ms=now_ms)
-    return seen
+        if seen == "there":
+            return False
+        return freezing.freeze(connection, row["id"], row["purchase_id"], "gone from the chain", now_ms=now_ms)
 
 
 def _seen(parts: Parts, around: Circle, row: Row, now_ms: int) -> Seen | None:

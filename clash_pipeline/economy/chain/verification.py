@@ -40,12 +40,19 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Heads:
+    """How far an endpoint sees: its newest final block, and the newest of all where depth counts."""
+
+    finalized: Block
+    latest: Block
+
+
+@dataclass(frozen=True)
 class Sight:
     """What one endpoint says of a transaction; `deposited` is the vault's own state after the receipt's block."""
 
     endpoint: str
-    finalized: Block
-    latest: Block
+    heads: Heads
     receipt: Receipt | None
     canonical: Block | None
     deposited: Mapping[DepositKey, int]
@@ -117,22 +124,31 @@ class Verified:
 Outcome = Pending | Mismatch | Late | Verified
 
 
-def look(endpoint: Endpoint, vault: Vault, tx_hash: str) -> Sight:
+def heads_of(endpoint: Endpoint, finality: Finality = FINAL) -> Heads:
+    """How far an endpoint sees; the newest block is asked for only where depth counts.
+
+    Raises:
+        EndpointTrouble: it did not answer, or not as it must.
+    """
+    finalized = endpoint.finalized()
+    return Heads(finalized, finalized if finality.depth is None else endpoint.latest())
+
+
+def look(endpoint: Endpoint, vault: Vault, tx_hash: str, heads: Heads) -> Sight:
     """Ask one endpoint everything that the decision needs.
 
     Raises:
         EndpointTrouble: it did not answer, or not as it must.
     """
-    finalized, latest = endpoint.finalized(), endpoint.latest()
     receipt = endpoint.receipt(tx_hash)
     if receipt is None:
-        return Sight(endpoint.name, finalized, latest, None, None, {})
+        return Sight(endpoint.name, heads, None, None, {})
     canonical = endpoint.block(receipt.block_number)
     deposited = {}
     for _, event in events_of(receipt, vault):
         content = words.get_deposit(event.party, event.asset, event.resolver, event.nonce)
         deposited[key_of(event)] = endpoint.word(vault.address, content, receipt.block_hash)
-    return Sight(endpoint.name, finalized, latest, receipt, canonical, deposited)
+    return Sight(endpoint.name, heads, receipt, canonical, deposited)
 
 
 def settle(vault: Vault, sights: Sequence[Sight], finality: Finality = FINAL) -> Settled | Pending | Mismatch:
@@ -143,7 +159,7 @@ def settle(vault: Vault, sights: Sequence[Sight], finality: Finality = FINAL) ->
     first = receipts[0]
     if first is None or any(receipt is None for receipt in receipts):
         return Pending("not_seen")
-    is_final = all(first.block_number <= sight.finalized.number for sight in sights)
+    is_final = all(first.block_number <= sight.heads.finalized.number for sight in sights)
     if any(receipt != first for receipt in receipts):
         return Pending("endpoints_disagree", is_alarming=is_final)
     if any(log.is_removed for log in first.logs):
@@ -199,13 +215,15 @@ def key_of(event: Event) -> DepositKey:
     return (event.party, event.asset, event.resolver, event.nonce)
 
 
-def sighted(endpoints: Sequence[Endpoint], vault: Vault, tx_hash: str) -> tuple[list[Sight], list[EndpointTrouble]]:
+def sighted(
+    around: Sequence[tuple[Endpoint, Heads]], vault: Vault, tx_hash: str
+) -> tuple[list[Sight], list[EndpointTrouble]]:
     """What each endpoint says of a transaction, and the trouble of those that say nothing usable."""
     sights: list[Sight] = []
     troubles: list[EndpointTrouble] = []
-    for endpoint in endpoints:
+    for endpoint, heads in around:
         try:
-            sights.append(look(endpoint, vault, tx_hash))
+            sights.append(look(endpoint, vault, tx_hash, heads))
         except EndpointTrouble as error:
             troubles.append(error)
     return sights, troubles
@@ -236,7 +254,7 @@ def _is_deep_enough(vault: Vault, sights: Sequence[Sight], receipt: Receipt, fin
     if finality.depth is None:
         return False
     paid = sum(event.amount_wei for _, event in events_of(receipt, vault))
-    depths = [sight.latest.number - receipt.block_number for sight in sights]
+    depths = [sight.heads.latest.number - receipt.block_number for sight in sights]
     return paid <= finality.most_wei and min(depths) >= finality.depth
 
 

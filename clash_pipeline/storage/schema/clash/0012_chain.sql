@@ -54,6 +54,16 @@ BEGIN
   SELECT raise(ABORT, 'frozen_deposits is append-only');
 END;
 
+-- What was bought is never revoked, unless the chain lost the money that was final.
+DROP TRIGGER clone_entitlement_revocations_legal;
+CREATE TRIGGER clone_entitlement_revocations_legal BEFORE INSERT ON clone_entitlement_revocations
+WHEN (SELECT source FROM clone_entitlements WHERE id = new.grant_id) = 'purchase'
+  AND NOT EXISTS (SELECT 1 FROM clone_entitlements e JOIN frozen_deposits f ON CAST(f.purchase_id AS TEXT) = e.ref
+    WHERE e.id = new.grant_id)
+BEGIN
+  SELECT raise(ABORT, 'what was bought is never revoked');
+END;
+
 -- The contract nonce of a payable, for ever the same, so that of all its authorisations at most one can succeed.
 CREATE TABLE payout_nonces (
   payable_id     INTEGER PRIMARY KEY REFERENCES payables (id),
