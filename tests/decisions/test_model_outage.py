@@ -94,6 +94,14 @@ def test_an_hour_of_outage_is_an_hour_of_holds_with_the_reason(world: World, ser
     assert audit(world.clash).is_clean
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("_", range(10))
+@pytest.mark.parametrize("mode", OUTAGES)
+def test_ten_hours_of_every_outage(world: World, server: HostileServer, mode: str, _: int) -> None:
+    """X5 at its full size."""
+    test_an_hour_of_outage_is_an_hour_of_holds_with_the_reason(world, server, mode)
+
+
 def test_control_without_retries_of_the_next_wave_nothing_recovers(world: World, server: HostileServer) -> None:
     """A circuit that never lets a probe through stays open after the endpoint is well: the check above would see it."""
     world.clone("BTC", engine="model")

@@ -1,0 +1,75 @@
+"""The table of goals and the tests that exist say the same, both ways."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("prop", "decisions", "durability", "orchestration")
+"""Rooms whose goals the table lists; each test of theirs that only the soak runs is in it."""
+WANTED = (
+    "S1 S2 S3 S4 S8 L1 L2 L3 L4 L5 L6 L7 W1 W2 W3 W4 W5 D4 D8 X1 X2 X3 X4 X5 X6 X7 X8 A10".split()  # noqa: SIM905
+)
+
+
+def table() -> list[list[str]]:
+    """The cells of each row: goal, test, size, soak, size, control."""
+    lines = (ROOT / "doc" / "goals.md").read_text("utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    return rows[2:]
+
+
+def named(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+\.py::[^`]+)`", cell)
+
+
+def written() -> Iterator[tuple[str, bool]]:
+    """Every test of these rooms, and whether only the soak runs it."""
+    for room in ROOMS:
+        for path in sorted((ROOT / "tests" / room).rglob("test_*.py")):
+            for node in ast.parse(path.read_text("utf-8")).body:
+                if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                    marks = " ".join(ast.unparse(mark) for mark in node.decorator_list)
+                    yield f"{path.relative_to(ROOT / 'tests').as_posix()}::{node.name}", "mark.soak" in marks
+
+
+TESTS = dict(written())
+
+
+def test_every_goal_has_a_row() -> None:
+    assert [row[0].split()[0] for row in table()] == WANTED
+
+
+@pytest.mark.parametrize("row", table(), ids=lambda row: row[0].split()[0])
+def test_a_goal_has_its_test_its_sizes_and_its_control(row: list[str]) -> None:
+    _, quick, size, soak, full, control = row
+    assert named(quick)
+    assert size
+    assert full
+    assert [test for test in named(quick) if TESTS[test]] == []
+    assert [test for test in named(soak) if not TESTS[test]] == []
+    assert named(soak) or soak == "–"
+    assert named(control)
+    assert all("control" in test.partition("::")[2] for test in named(control))
+    assert named(control) == [test for test in named(control) if test in TESTS]
+
+
+def test_every_soak_is_listed() -> None:
+    listed = {test for row in table() for test in named(row[3])}
+    assert {test for test, is_soak in TESTS.items() if is_soak} - listed == set()
+
+
+def test_control_a_test_that_is_not_there_is_found() -> None:
+    row = [
+        "X1 hostile",
+        "`prop/test_adversary.py::test_nothing`",
+        "1",
+        "–",
+        "1",
+        "`prop/test_adversary.py::test_control_x`",
+    ]
+    with pytest.raises(KeyError):
+        test_a_goal_has_its_test_its_sizes_and_its_control(row)
