@@ -108,6 +108,24 @@ def newest(connection: Connection, *, limit: int = 100, only_open: bool = False)
     return [Flag(*row) for row in rows]
 
 
+def get(connection: Connection, flag_id: int) -> Flag:
+    """One flag.
+
+    Raises:
+        ArenaUnknown: no such flag.
+    """
+    row = connection.execute(
+        """
+        SELECT id, clone_id, other_id, race_id, races, rho_bp, points, at, looked_at, looked_at_by, verdict
+        FROM equity_flags WHERE id = ?
+        """,
+        (flag_id,),
+    ).fetchone()
+    if row is None:
+        raise ArenaUnknown(f"there is no equity flag {flag_id}")
+    return Flag(*row)
+
+
 def look_at(connection: Connection, flag_id: int, *, actor: str, verdict: str, now_ms: int) -> bool:
     """Note what an admin made of a flag; False when somebody did before.
 
@@ -117,8 +135,7 @@ def look_at(connection: Connection, flag_id: int, *, actor: str, verdict: str, n
     """
     if not verdict.strip():
         raise ArenaConflict("a flag is looked at with a verdict")
-    if connection.execute("SELECT 1 FROM equity_flags WHERE id = ?", (flag_id,)).fetchone() is None:
-        raise ArenaUnknown(f"there is no equity flag {flag_id}")
+    get(connection, flag_id)
     changed = connection.execute(
         "UPDATE equity_flags SET looked_at = ?, looked_at_by = ?, verdict = ? WHERE id = ? AND looked_at IS NULL",
         (now_ms, actor, verdict.strip(), flag_id),

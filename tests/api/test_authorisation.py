@@ -17,7 +17,8 @@ from tests.fakes.wallet import Wallet
 
 EXISTING = {
     "cloneId": "1", "runId": "1", "accountId": "1", "symbol": "BTC", "kind": "packet", "number": "1", "profileId": "1",
-    "reportId": "1", "purchaseId": "1", "auditionId": "1", "raceId": "2", "payableId": "4",
+    "reportId": "1", "purchaseId": "1", "auditionId": "1", "raceId": "3", "payableId": "4",
+    "flagId": "1",
 }  # fmt: skip
 ABSENT = dict.fromkeys(("cloneId", "accountId", "purchaseId", "auditionId", "payableId"), "999999")
 Headers = dict[str, Any]
@@ -171,6 +172,7 @@ OPEN = frozenset(
         "searchMarkets", "listSubjects", "getProfile", "getImage", "listLeaders", "ingestionHealth",
         "streamIngestion", "healthz", "readyz", "listPrices", "listSlots", "listWaiting", "getCareer", "listFamous",
         "listOffers", "getSettlement",
+        "listRaces", "getRace", "getStandings", "getEquity", "listPayouts", "streamStandings",
     }
 )  # fmt: skip
 """Everything that anybody may ask; what is added to the contract without a token must be added here by hand."""

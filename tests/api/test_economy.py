@@ -51,10 +51,10 @@ def test_a_price_is_that_of_its_cell_and_a_repeat_is_the_same_purchase(house: St
         ("clones/1/quotes", {"purpose": "retry"}, 422, "quote_invalid"),
         ("clones/2/quotes", QUOTE, 404, "not_found"),
         ("clones/3/quotes", QUOTE, 409, "already_bought"),
-        ("races/2/tickets", {"cloneId": 1, "count": 0}, 422, "value"),
-        ("races/2/tickets", {"cloneId": 1, "count": 1_000_000}, 422, "value"),
-        ("races/2/tickets", {"cloneId": 3, "count": 1}, 404, "not_found"),
-        ("races/1/tickets", {"cloneId": 1, "count": 1}, 409, "sales_closed"),
+        ("races/3/tickets", {"cloneId": 4, "count": 0}, 422, "value"),
+        ("races/3/tickets", {"cloneId": 4, "count": 1_000_000}, 422, "value"),
+        ("races/3/tickets", {"cloneId": 3, "count": 1}, 404, "not_found"),
+        ("races/1/tickets", {"cloneId": 4, "count": 1}, 409, "sales_closed"),
         ("races/9/tickets", {"cloneId": 1, "count": 1}, 404, "not_found"),
         ("purchases/1/deposit", {"txHash": "0x12"}, 422, "tx_hash_invalid"),
         ("purchases/3/deposit", {"txHash": "0x" + "a" * 64}, 404, "not_found"),
@@ -65,14 +65,14 @@ def test_what_cannot_be_bought_is_refused(house: StockedArena, path: str, body: 
 
 
 def test_a_deposit_that_is_named_stays_pending_until_the_chain_says_so(house: StockedArena) -> None:
-    made = post(house, f"races/{ON_SALE}/tickets", {"cloneId": 2, "count": 3}, key="tickets").json()
+    made = post(house, f"races/{ON_SALE}/tickets", {"cloneId": 5, "count": 3}, key="tickets").json()
     assert made["payment"]["amountWei"] == "30000000000000000"
     named = post(house, f"purchases/{made['id']}/deposit", {"txHash": "0x" + "AB" * 32}, key="deposit")
     assert (named.status_code, named.json()["state"], named.json()["txHash"]) == (202, "pending", "0x" + "ab" * 32)
     house.till.record(house.till.deposit(house.till.get(made["id"])), now_ms=house.clock.now_ms())
     assert read(house, f"purchases/{made['id']}")["state"] == "granted"
     bought = [ticket for ticket in read(house, "tickets")["items"] if ticket["purchaseId"] == made["id"]]
-    assert [ticket["cloneId"] for ticket in bought] == [2, 2, 2]
+    assert [ticket["cloneId"] for ticket in bought] == [5, 5, 5]
 
 
 def test_a_settlement_can_be_added_up_again(house: StockedArena) -> None:
@@ -83,8 +83,9 @@ def test_a_settlement_can_be_added_up_again(house: StockedArena) -> None:
 
 
 def test_what_is_owed_is_seen_by_whom_it_is_owed_and_waits_while_nobody_can_sign(house: StockedArena) -> None:
-    (royalty,) = read(house, "payables")["items"]
-    assert (royalty["kind"], royalty["state"], royalty["amountWei"]) == ("royalty", "claimable", "2500000000000000")
+    royalty, *payouts = read(house, "payables")["items"]
+    assert (royalty["kind"], royalty["state"], royalty["amountWei"]) == ("royalty", "claimable", "1562500000000000")
+    assert [owed["amountWei"] for owed in payouts] == ["6428571428571428"] * 2
     problem(post(house, f"payables/{royalty['id']}/authorisation", None, key="claim"), 503, "payout_paused")
     stranger = house.bearer(house.other)
     problem(

@@ -20,6 +20,7 @@ from clash_pipeline.api.routes import (
     payables,
     profiles,
     purchases,
+    races,
     tickets,
 )
 
@@ -37,6 +38,7 @@ AREAS = (
     purchases.router,
     auditions.router,
     arena.router,
+    races.router,
     tickets.router,
     payables.router,
     leaderboard.router,

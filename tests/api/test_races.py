@@ -1,0 +1,91 @@
+"""Races over HTTP: what everybody sees while one is live and after it, and what operators do to one (11, 10)."""
+
+import json
+from typing import Any
+
+import pytest
+
+from clash_pipeline.settings import load
+from clash_pipeline.storage.files import migrate_all
+from tests.fakes.api_client import problem
+from tests.fakes.stocked_arena import LIVE, ON_SALE, SETTLED, StockedArena
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> StockedArena:
+    """One system; only race 3 is changed."""
+    settings = load({"CLASH_HOME": str(tmp_path_factory.mktemp("house"))})
+    migrate_all(settings)
+    return StockedArena(settings)
+
+
+def read(house: StockedArena, path: str, headers: dict[str, str] | None = None) -> Any:
+    answer = house.api.client.get(f"/api/v1/{path}", headers=headers or {})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_one_race_is_over_one_live_and_one_on_sale(house: StockedArena) -> None:
+    assert [(race["id"], race["state"]) for race in read(house, "races")["items"]] == [
+        (ON_SALE, "accumulating"), (LIVE, "live"), (SETTLED, "settled"),
+    ]  # fmt: skip
+    first = read(house, "races?limit=1")
+    assert [race["id"] for race in read(house, f"races?limit=1&cursor={first['nextCursor']}")["items"]] == [LIVE]
+    assert [move["state"] for move in read(house, f"races/{LIVE}")["moves"]] == ["accumulating", "launching", "live"]
+
+
+def test_a_live_race_shows_rank_and_equity_and_nothing_else(house: StockedArena) -> None:
+    shown = read(house, f"races/{LIVE}/standings")
+    leader = shown["items"][0]
+    assert leader.keys() == {
+        "rank", "cloneId", "name", "equityUsd", "returnPct", "isLiquidated", "finishedAs", "markedAt",
+    }  # fmt: skip
+    assert [one["rank"] for one in shown["items"]] == [1, 2, 3, 4, 5]
+    assert shown["items"][-1]["cloneId"] == house.racer  # short, and the price rose
+    assert {one["finishedAs"] for one in shown["items"]} == {None}
+
+
+def test_a_settled_race_shows_its_order_of_finish_its_curves_and_its_payouts(house: StockedArena) -> None:
+    final = read(house, f"races/{SETTLED}/standings")["items"]
+    assert [one["cloneId"] for one in final][:2] == [house.racer, house.house[0]]
+    assert [one["finishedAs"] for one in final] == ["active", "active", "inactive", "inactive", "inactive"]
+    curves = {path["cloneId"]: path["points"] for path in read(house, f"races/{SETTLED}/equity")["items"]}
+    assert curves[house.racer][-1]["equityUsd"] == final[0]["equityUsd"]
+    rows = read(house, f"races/{SETTLED}/payouts?limit=200")["items"]
+    settled = read(house, f"races/{SETTLED}/settlement")
+    owed = sum(int(row["amountWei"]) for row in rows)
+    assert owed + int(settled["rakeWei"]) == int(settled["poolWei"])
+
+
+def test_standings_come_as_events(house: StockedArena) -> None:
+    with house.api.client.stream(
+        "GET", f"/api/v1/live/races/{LIVE}/standings", headers={"accept": "text/event-stream"}
+    ) as answer:
+        lines = [line for line in answer.iter_lines() if line.startswith(("event", "data"))]
+    assert lines[0] == "event: standings"
+    assert json.loads(lines[1].removeprefix("data: "))["raceId"] == LIVE
+    assert len(lines) == 2  # once, because nothing changed
+    problem(house.api.client.get("/api/v1/live/races/99/standings"), 404, "not_found")
+
+
+def test_an_operator_takes_a_clone_out_of_a_field_once(house: StockedArena) -> None:
+    act = {"act": "remove", "cloneId": house.house[3], "reason": "leaked"}
+    path, headers = f"/api/v1/operator/races/{ON_SALE}/acts", house.service("arena")
+    answers = [house.api.client.post(path, json=act, headers=headers) for _ in range(2)]
+    assert [answer.json()["hasChanged"] for answer in answers] == [True, False]
+    assert house.house[3] not in {offer["cloneId"] for offer in read(house, f"races/{ON_SALE}/offers")["items"]}
+    bare = house.api.client.post(path, json={"act": "remove", "reason": "x"}, headers=headers)
+    assert problem(bare, 422, "missing")["pointer"] == "/cloneId"
+
+
+def test_a_flag_is_judged_once(house: StockedArena) -> None:
+    headers = house.service("arena", "economy")
+    (flag,) = read(house, "operator/arena/flags", headers)["items"]
+    assert flag["correlation"] == "0.9812"
+    said = [
+        house.api.client.post(
+            f"/api/v1/operator/arena/flags/{flag['id']}/verdict", json={"verdict": verdict}, headers=headers
+        ).json()["verdict"]
+        for verdict in ("Both are ours.", "Another opinion.")
+    ]
+    assert said == ["Both are ours."] * 2
