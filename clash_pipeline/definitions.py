@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets import archive, checks, defillama, hyperliquid, polymarket, prop
+from assets import archive, arena, checks, defillama, hyperliquid, polymarket, prop
 from clash_pipeline.settings import Settings, load
 from jobs import market
-from jobs.arena import evaluate_auditions, sync_arena_entry
+from jobs.arena import advance_races, evaluate_auditions, sync_arena_entry
 from jobs.dagster_history import retain_dagster_history
 from jobs.decisions import decide_clone, decide_due, fill_prop_orders
 from jobs.economy import reconcile_economy
@@ -16,7 +16,7 @@ from jobs.retention import retain_market_memory
 from resources.defaults import default_resources
 from sensors import cadence
 from sensors.alerts import watch_alerts
-from sensors.arena import due_auditions, due_slots
+from sensors.arena import due_auditions, due_races, due_slots
 from sensors.decisions import due_decisions, undelivered_fills
 from sensors.observing import observe_ingestion
 
@@ -26,6 +26,7 @@ ASSET_GROUPS = {
     "defillama": defillama,
     "archive": archive,
     "prop": prop,
+    "arena": arena,
 }
 CHECK_MODULES = (checks, prop)
 JOBS = (
@@ -43,6 +44,7 @@ JOBS = (
     reconcile_economy,
     evaluate_auditions,
     sync_arena_entry,
+    advance_races,
     retain_market_memory,
     retain_dagster_history,
 )
@@ -68,6 +70,7 @@ def sensors(settings: Settings) -> list[dg.SensorDefinition]:
         undelivered_fills(settings.decide_every_sec),
         due_auditions(settings.arena_every_sec),
         due_slots(settings.arena_every_sec),
+        due_races(settings.arena_every_sec),
         watch_alerts(settings.alert_every_sec),
     ]
 

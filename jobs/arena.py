@@ -1,4 +1,4 @@
-"""The Arena before its races: auditions are judged, retirements carried out, free slots filled from the queue."""
+"""The Arena: auditions are judged, retirements carried out, free slots filled, races driven by their clock."""
 
 import dagster as dg
 
@@ -43,6 +43,30 @@ def fill_slots(context: dg.OpExecutionContext, services: dg.ResourceParam[Servic
     )
 
 
+@dg.op(
+    description="Does all of the Arena that is due: races by their clock, auditions, slots, the next field.",
+    code_version="1",
+)
+def turn_the_clockwork(context: dg.OpExecutionContext, services: dg.ResourceParam[Services]) -> None:
+    """Every step is a transaction of its own, guarded by the state it starts from; again changes nothing."""
+    from assets import race_pictures as pictures
+    from clash_pipeline.arena import clockwork, races
+
+    moved = clockwork.advance(services, services.clock.now_ms())
+    for one in moved:
+        context.log.info(f"{one.kind} {one.id}: {one.state}")
+    counts = {kind: sum(one.kind == kind for one in moved) for kind in ("race", "audition", "clone", "slot")}
+    context.add_output_metadata({f"{kind}s": count for kind, count in counts.items()})
+    for race_id in dict.fromkeys(one.id for one in moved if one.kind == "race"):
+        with services.clash.read() as connection:
+            race = races.get(connection, race_id)
+            drawn = pictures.of(connection, race) if race.launched_at is not None else {}
+        if drawn:
+            pages: dict[str, dg.MetadataValue] = {name: dg.MetadataValue.md(text) for name, text in drawn.items()}
+            pages |= {"race": dg.MetadataValue.int(race.id), "state": dg.MetadataValue.text(race.state)}
+            context.log_event(dg.AssetMaterialization("races", metadata=pages))
+
+
 @dg.job(
     description="Judges auditions whose account has ended; those that pass join the promotion queue.",
     executor_def=dg.in_process_executor,
@@ -63,3 +87,14 @@ def evaluate_auditions() -> None:
 def sync_arena_entry() -> None:
     """Bring the slots up to date."""
     fill_slots()
+
+
+@dg.job(
+    description="Drives races by their clock: sales, launch, settlement, archive, and the field of the next one.",
+    executor_def=dg.in_process_executor,
+    owners=TRADING,
+    tags=labels("arena", "minute", alone="advance_races"),
+)
+def advance_races() -> None:
+    """Do what is due."""
+    turn_the_clockwork()

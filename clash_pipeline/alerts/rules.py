@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from clash_pipeline.alerts.alert import Finding, Parts
-from clash_pipeline.clock import HOUR_MS
+from clash_pipeline.arena import incidents
+from clash_pipeline.clock import HOUR_MS, iso
 from clash_pipeline.market import health
 from clash_pipeline.storage import heartbeats
 from clash_pipeline.storage.space import MIB, free_bytes
@@ -120,6 +121,15 @@ def audit_differences(parts: Parts) -> Iterator[Finding]:
         yield Finding(f"{invariant} {row}"[:200], "critical", f"{invariant} {row}: {message}")
 
 
+def stuck_races(parts: Parts) -> Iterator[Finding]:
+    """A race that does not go on: a result is missing or altered, or its books differ before it is archived."""
+    with parts.clash.read() as connection:
+        found = incidents.standing(connection)
+    for one in found:
+        said = f"race {one.race_id} does not go on since {iso(one.since)}: {one.message}"
+        yield Finding(f"race {one.race_id} {one.code}", "critical", said)
+
+
 def _differences(connection: Connection) -> list[tuple[str, str, str]]:
     rows = connection.execute(
         """
@@ -145,4 +155,5 @@ RULES: tuple[Rule, ...] = (
     Rule("budget_exhausted", exhausted_budgets),
     Rule("error_rate", failing_decisions),
     Rule("audit_difference", audit_differences),
+    Rule("race_stuck", stuck_races),
 )

@@ -48,13 +48,21 @@ def advance(stores: Stores, now_ms: int, *, execution: ExecutionVenue | None = N
 
 def is_due(stores: Stores, now_ms: int) -> bool:
     """Whether `advance` may find something to do; for sensors, in one read of one file."""
+    if has_race_due(stores, now_ms):
+        return True
     with stores.clash.read() as connection:
         return (
-            opening.is_due(connection, now_ms)
-            or any(course.is_due(stores.settings, race, now_ms) for race in races.open_ones(connection))
-            or auditions.has_due(connection)
+            auditions.has_due(connection)
             or bool(retirement.due(connection))
             or entry.is_due(connection, stores.settings, now_ms)
+        )
+
+
+def has_race_due(stores: Stores, now_ms: int) -> bool:
+    """The same of races alone: one to open, or one whose next moment has come."""
+    with stores.clash.read() as connection:
+        return opening.is_due(connection, now_ms) or any(
+            course.is_due(stores.settings, race, now_ms) for race in races.open_ones(connection)
         )
 
 

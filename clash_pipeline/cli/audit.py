@@ -19,6 +19,7 @@ def audit(
     """Check every invariant of accounts, ledgers, runs, money and the Arena; exit 1 names each row that breaks one."""
     from clash_pipeline import services
     from clash_pipeline.arena.audit import audit as check_arena
+    from clash_pipeline.arena.race_audit import audit as check_races
     from clash_pipeline.decisions.audit import audit as check
     from clash_pipeline.economy.audit import audit as check_money
 
@@ -26,7 +27,8 @@ def audit(
     try:
         report = check(built.clash, built.store if artifacts else None)
         money = check_money(built.clash)
-        whole = replace(report, differences=report.differences + money.differences + check_arena(built.clash))
+        arena = (*check_arena(built.clash), *check_races(built.clash))
+        whole = replace(report, differences=report.differences + money.differences + arena)
         show(whole, json=json, also=f", {money.purchases} purchases, {money.groups} groups of wei")
     finally:
         built.close()

@@ -29,9 +29,35 @@ def chart(points: Sequence[Point], *, width: int = 64, height: int = 6) -> str:
     return "\n".join([*drawn, " " * (LABEL_WIDTH + 2) + first + last.rjust(width - len(first))])
 
 
-def _held(points: Sequence[Point], dots: int) -> Iterator[float]:
-    """The value at each of so many moments from the first point to the last."""
-    start, span, index = points[0][0], points[-1][0] - points[0][0], 0
+def field_chart(lines: Sequence[tuple[str, Sequence[Point]]], *, width: int = 64, height: int = 12) -> str:
+    """Several named lines on one scale and one time axis; each name stands at the height where its line ends.
+
+    Lines of fewer than two points are left out; without any other the text is empty.
+    """
+    drawn = [(name, points) for name, points in lines if len(points) > 1]
+    if not drawn:
+        return ""
+    first, last = min(points[0][0] for _, points in drawn), max(points[-1][0] for _, points in drawn)
+    values = [value for _, points in drawn for _, value in points]
+    low, high = min(values), max(values)
+    rows, ends = [[BLANK] * width for _ in range(height)], [[] for _ in range(height)]  # type: ignore[var-annotated]
+    for name, points in drawn:
+        levels = [_level(value, low, high, height * 4) for value in _held(points, width * 2, (first, last))]
+        for number, row in enumerate(_cells(levels, height)):
+            rows[number] = [before | ord(cell) for before, cell in zip(rows[number], row, strict=True)]
+        ends[height - 1 - levels[-1] // 4].append(name)
+    labels = {height // 2: f"{low:,.2f}"} if low == high else {0: f"{high:,.2f}", height - 1: f"{low:,.2f}"}
+    text = [
+        f"{labels.get(number, ''):>{LABEL_WIDTH}} ┤{''.join(map(chr, row))} {', '.join(ends[number])}".rstrip()
+        for number, row in enumerate(rows)
+    ]
+    return "\n".join([*text, " " * (LABEL_WIDTH + 2) + iso(first)[11:16] + iso(last)[11:16].rjust(width - 5)])
+
+
+def _held(points: Sequence[Point], dots: int, between: tuple[int, int] | None = None) -> Iterator[float]:
+    """The value at each of so many moments from the first point to the last, or between two other times."""
+    first, last = between or (points[0][0], points[-1][0])
+    start, span, index = first, last - first, 0
     for dot in range(dots):
         moment = start + span * dot // (dots - 1)
         while index + 1 < len(points) and points[index + 1][0] <= moment:

@@ -26,6 +26,7 @@ from clash_pipeline.cli import (
     pipeline,
     profiles,
     prop,
+    races,
     serve,
     settlement,
     tokens,
@@ -78,6 +79,7 @@ app.add_typer(model.app, name="model", rich_help_panel=TRADING)
 app.add_typer(prop.app, name="prop", rich_help_panel=TRADING)
 app.add_typer(auditions.app, name="auditions", rich_help_panel=TRADING)
 app.add_typer(arena.app, name="arena", rich_help_panel=TRADING)
+app.add_typer(races.app, name="race", rich_help_panel=TRADING)
 app.add_typer(economy.app, name="economy", rich_help_panel=TRADING)
 app.add_typer(settlement.app, name="settlement", rich_help_panel=TRADING)
 

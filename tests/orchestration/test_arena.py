@@ -9,9 +9,12 @@ import pytest
 from clash_pipeline.archive.stores import MemoryStore
 from clash_pipeline.clock import SettableClock
 from clash_pipeline.definitions import build_definitions
+from clash_pipeline.prop.fixing import SETTLE_MS
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.sqlite import Database
-from sensors.arena import request_judgement, request_sync
+from sensors.arena import request_advance, request_judgement, request_sync
+from tests.fakes import market_rows
+from tests.fakes.circuit import Circuit
 from tests.fakes.till import Till
 from tests.fakes.troupe import FAILED, Troupe
 from tests.fakes.world import World
@@ -73,3 +76,27 @@ def test_control_what_was_judged_elsewhere_is_not_asked_for(troupe: Troupe, worl
     assert asked(request_judgement, world) != []
     troupe.judge(FAILED)
     assert asked(request_judgement, world) == []
+
+
+def test_races_are_driven_by_their_clock(troupe: Troupe, world: World, instance: dg.DagsterInstance) -> None:
+    """A field of four from the opening to the settlement; the standings are drawn on the page of the asset."""
+    circuit = Circuit(troupe.settings, troupe.clock, troupe.clash, world.market, troupe)
+    market_rows.list_asset(world.market, "BTC", sz_decimals=3)
+    market_rows.context(world.market, "BTC", troupe.now, mark="100")
+    circuit.hear()
+    circuit.enter(houses=4)
+    assert asked(request_advance, world) == [f"races@{troupe.now // 60_000}"]
+    assert figures(world, instance, "advance_races")["races"] == 1
+    assert asked(request_advance, world) == []
+    race = circuit.launch(circuit.race())
+    circuit.clock.set(race.ends_at + SETTLE_MS)
+    circuit.mark(race.id)
+    circuit.hear()
+    assert asked(request_advance, world) != []
+    assert figures(world, instance, "advance_races")["races"] > 0
+    events = [
+        one.asset_materialization for one in instance.fetch_materializations(dg.AssetKey("races"), limit=9).records
+    ]
+    (drawn,) = [one.metadata for one in events if one and one.metadata["state"].value == "settled"]
+    assert "Player 1" in str(drawn["standings"].value)
+    assert "equity" in drawn

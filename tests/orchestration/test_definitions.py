@@ -47,9 +47,11 @@ GROUPS = {
         "polymarket_quotes_archive",
     },
     "prop": {"prop_accounts"},
+    "arena": {"races"},
 }
 CANDLE_CHECKS = {"coverage", "duplicate_keys", "gaps", "ohlc_sanity", "staleness"}
 JOBS = {
+    "advance_races",
     "archive_market_memory",
     "check_market_memory",
     "decide_clone",
@@ -82,6 +84,7 @@ SCHEDULES = {
 SENSORS = {
     "due_auditions": 15,
     "due_decisions": 15,
+    "due_races": 15,
     "due_slots": 15,
     "observe_ingestion": 60,
     "undelivered_fills": 15,
