@@ -135,10 +135,12 @@ class Queue(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         checks = [check for check in CHECKS if check is not verdicts_are_those_of_the_rules]  # they passed by decree
-        with self.clash.read() as connection:
-            assert [found for check in checks for found in check(connection)] == []
-        self.clash.close()
-        self.folder.cleanup()
+        try:
+            with self.clash.read() as connection:
+                assert [found for check in checks for found in check(connection)] == []
+        finally:
+            self.clash.close()
+            self.folder.cleanup()
 
 
 def test_first_in_first_out_whatever_happens(template: Path) -> None:
