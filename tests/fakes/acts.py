@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -21,11 +22,15 @@ from clash_pipeline.clones import entitlements, holds, moderation, public_profil
 from clash_pipeline.clones.graph import simple_graph
 from clash_pipeline.clones.refusals import NameTaken
 from clash_pipeline.decisions import budgets
+from clash_pipeline.economy import payables, pools, purchases
 from clash_pipeline.economy.chain import watcher
 from clash_pipeline.economy.chain.confirming import Parts
 from clash_pipeline.economy.chain.endpoints import Chain as Watched
 from clash_pipeline.economy.chain.rpc import Endpoint
+from clash_pipeline.economy.deposits import Recorded
 from clash_pipeline.economy.payouts import Limits, authorise, of_payable
+from clash_pipeline.economy.pools import PoolClone
+from clash_pipeline.economy.quotes import Wanted
 from clash_pipeline.economy.reconciliation import reconcile
 from clash_pipeline.economy.refusals import EconomyConflict
 from clash_pipeline.prop import accounts, admin, intake, policy
@@ -45,6 +50,7 @@ from tests.fakes.chained import WalletSigner
 from tests.fakes.market_days import fill_any
 from tests.fakes.spending import MODEL, answered, wanting
 from tests.fakes.steady_venue import SteadyVenue
+from tests.fakes.till import TICKET, Till
 from tests.fakes.world import RISING, World
 
 START = 1_753_100_000_000
@@ -186,11 +192,50 @@ def halt(stage: Stage, number: int) -> object:
 
 
 def grant(stage: Stage, number: int) -> object:
-    """What a purchase gives."""
+    """What an operator gives."""
     with stage.clash.write() as connection:
         return entitlements.grant(
-            connection, CLONE["granted"], "pro", 2, source="purchase", ref=f"{number}", now_ms=time_of(number)
+            connection, CLONE["granted"], "pro", 2, source="debug", ref=f"{number}", now_ms=time_of(number)
         )
+
+
+def buy(stage: Stage, number: int) -> object:
+    """Tickets of a race of its own: quoted, paid, granted, and the race settled."""
+    till = Till(stage.clash)
+    field = [CLONE[name] for name in OWNERS[:4]]
+    with stage.clash.write() as connection:
+        pools.open_pool(
+            connection, number, [PoolClone(clone_id, None) for clone_id in field], price_wei=TICKET,
+            opens_at=0, closes_at=2**60, hidden_from=2**60, now_ms=time_of(number),
+        )  # fmt: skip
+    wanted = Wanted(till.person(1), "ticket", field[0], race_id=number, count=2)
+    paid_for(till, 2 * number, wanted)
+    return till.settle(field, race_id=number)
+
+
+def pay_back(stage: Stage, number: int) -> object:
+    """A deposit that is a wei short: owed, authorised, taken."""
+    till = Till(stage.clash)
+    user = till.person(1)
+    with stage.clash.write() as connection:
+        clone_id = connection.execute("SELECT id FROM clones WHERE owner = ?", (f"user:{user}",)).fetchone()
+    own = clone_id["id"] if clone_id else till.clone("Paid back", user)
+    made = paid_for(till, 2 * number + 1, Wanted(user, "audition", own), short=1)
+    with stage.clash.write() as connection:
+        owed = connection.execute("SELECT id FROM payables WHERE purchase_id = ?", (made.purchase_id,)).fetchone()
+        payables.authorise(connection, owed["id"], actor=ADMIN, now_ms=time_of(number))
+        return payables.claim(connection, owed["id"], reason="withdrawn", now_ms=time_of(number))
+
+
+def paid_for(till: Till, nonce: int, wanted: Wanted, *, short: int = 0) -> Recorded:
+    """The purchase of a nonce: quoted, or found, and its one deposit."""
+    with till.clash.write() as connection:
+        asked = purchases.of_nonce(connection, nonce)
+        if asked is None:
+            till.nonces = count(nonce)
+            asked = till.quote_in(connection, wanted)
+    till.numbers = count(nonce)
+    return till.record(till.deposit(asked, amount_wei=asked.amount_wei - short))
 
 
 def hold(stage: Stage, number: int) -> object:
@@ -346,8 +391,15 @@ ACTS = (
         "SELECT CAST(substr(reason, 5) AS INTEGER) AS number, count(*) AS effects FROM prop_admin_acts "
         "WHERE act = 'halt' GROUP BY reason"),
     Act("grant", grant,
-        "SELECT CAST(ref AS INTEGER) AS number, count(*) AS effects FROM clone_entitlements WHERE source = 'purchase' "
+        "SELECT CAST(ref AS INTEGER) AS number, count(*) AS effects FROM clone_entitlements WHERE source = 'debug' "
         "GROUP BY ref", is_forever=True),
+    Act("buy", buy,
+        "SELECT s.race_id AS number, count(o.id) / 2 AS effects FROM settlements s LEFT JOIN payables o "
+        "ON o.race_id = s.race_id GROUP BY s.race_id", is_forever=True),
+    Act("pay back", pay_back,
+        "SELECT (CAST(p.nonce AS INTEGER) - 1) / 2 AS number, count(o.id) AS effects FROM purchases p LEFT JOIN "
+        "payables o ON o.purchase_id = p.id AND o.state = 'claimed' WHERE p.purpose = 'audition' GROUP BY p.nonce",
+        is_forever=True),
     Act("hold", hold,
         "SELECT CAST(ref AS INTEGER) AS number, count(*) AS effects FROM clone_holds GROUP BY ref", is_forever=True),
     Act("moderate", moderate,

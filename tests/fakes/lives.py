@@ -30,6 +30,8 @@ import structlog
 from clash_pipeline import faults
 from clash_pipeline.clones.refusals import CloneError
 from clash_pipeline.decisions.audit import audit
+from clash_pipeline.economy.audit import audit as audit_money
+from clash_pipeline.economy.refusals import EconomyError
 from clash_pipeline.storage import sqlite as storage
 from tests.fakes import acts
 from tests.fakes.acts import ACTS, BY_NAME, Stage
@@ -42,7 +44,10 @@ SLOW = {"archive": 0.1, "restore": 0.1, "migrate": 0.1, "decide": 1.0}
 """How often these are chosen; every other act 2.0."""
 UNDECIDED = "has no decision run"
 """Submissions of the acts that no run asked for; the audit is right to say so."""
-TOTALS = "SELECT (SELECT count(*) FROM prop_fills) + (SELECT count(*) FROM prop_ledger) + (SELECT count(*) FROM clones)"
+TOTALS = (
+    "SELECT (SELECT count(*) FROM prop_fills) + (SELECT count(*) FROM prop_ledger) + (SELECT count(*) FROM clones) + "
+)
+TOTALS += "(SELECT count(*) FROM wei_ledger_lines) + (SELECT count(*) FROM payables) + (SELECT count(*) FROM tickets)"
 
 Numbered = tuple[str, int]
 
@@ -239,7 +244,7 @@ def wrong(stage: Stage, acknowledged: set[Numbered]) -> Iterator[str]:
             yield f"clash.db: {found}"
     yield from (
         f"{one.invariant} {one.row}: {one.message}"
-        for one in audit(stage.clash).differences
+        for one in (*audit(stage.clash).differences, *audit_money(stage.clash).differences)
         if one.message != UNDECIDED
     )
     for act in ACTS:
@@ -283,7 +288,7 @@ def _work(stage: Stage, life: Life, say: Any) -> None:
         say(f"began {act.name} {number}")
         if life.mode == "acknowledged first":
             say(f"done {act.name} {number}")
-        with suppress(CloneError if life.mode == "autocommit" else ()):
+        with suppress((CloneError, EconomyError) if life.mode == "autocommit" else ()):
             act.do(stage, number)
         say(f"done {act.name} {number}")
 
