@@ -43,7 +43,7 @@ class VerifiedDeposit:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What became of a deposit. `foreign` is not ours and nothing was written; `stray` is refunded by itself."""
+    """What became of a deposit. `foreign` brought nothing and nothing was written; `stray` is refunded by itself."""
 
     outcome: Outcome
     code: str | None
@@ -64,7 +64,8 @@ class _Judgement:
 def record(connection: Connection, found: VerifiedDeposit, *, now_ms: int, grace_ms: int = GRACE_MS) -> Recorded:
     """Use a deposit, once: grant its purchase, or make it refundable with the code; the same one again changes nothing.
 
-    A deposit that somebody else made with a purchase's nonce never touches the purchase: it goes back to who made it.
+    It lies in our vault, to our resolver: that is for the caller to know. One that somebody else made with the nonce of
+    a purchase, or that is of another vault than was quoted, never touches the purchase: it goes back to who made it.
 
     Raises:
         DepositUsed: one of its two keys belongs to another deposit.
@@ -97,7 +98,7 @@ def judge(connection: Connection, found: VerifiedDeposit, *, grace_ms: int = GRA
         return _Judgement("stray", code="unknown_nonce")
     foreign = _foreign(found, purchase)
     if foreign is not None:
-        return _Judgement("foreign", purchase, foreign)
+        return _Judgement("stray", code=foreign)
     if not refunds.is_of(connection, found.depositor, purchase.user_id):
         return _Judgement("stray", code="depositor_mismatch")
     if purchase.state not in {"quoted", "pending", "expired"}:
@@ -118,7 +119,7 @@ def of_purchase(connection: Connection, purchase_id: int) -> Row | None:
 
 
 def _foreign(found: VerifiedDeposit, purchase: Purchase) -> str | None:
-    """Another chain, contract or resolver: whatever happened there, nothing of it is in our vault."""
+    """Another vault than was quoted: a nonce of an earlier one, or chosen by somebody else."""
     if (found.chain_id, found.contract) != (purchase.chain_id, purchase.contract):
         return "contract_mismatch"
     return "resolver_mismatch" if found.resolver != purchase.resolver else None

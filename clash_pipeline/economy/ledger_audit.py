@@ -59,11 +59,13 @@ def hash_chain(connection: Connection) -> Iterator[Difference]:
 def balances_are_sums(connection: Connection) -> Iterator[Difference]:
     """I2: every balance is the sum of its lines, moved last by the newest of them, and none is below zero."""
     sums, newest = _sums(connection)
-    stored = {}
+    stored: dict[Money, tuple[int, int | None]] = {}
     for row in connection.execute("SELECT * FROM wei_balances ORDER BY account, chain_id, asset"):
         key = (row["account"], row["chain_id"], row["asset"])
         signed = int(row["balance_wei"]) * (1 if row["side"] == ledger.normal_side(row["account"]) else -1)
         stored[key] = (signed, row["seq"])
+        if signed == 0 and row["side"] != ledger.normal_side(row["account"]):
+            yield Difference("I2", f"wei_balances({', '.join(map(str, key))})", "nothing stands on its wrong side")
     for key in sorted(sums.keys() | stored.keys()):
         where, expected = f"wei_balances({', '.join(map(str, key))})", (sums.get(key, 0), newest.get(key))
         if stored.get(key) != expected:

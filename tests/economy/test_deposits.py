@@ -202,13 +202,21 @@ def test_a_stranger_cannot_spoil_a_purchase_with_a_wei(till: Till) -> None:
         ({"contract": "0x" + "bb" * 20}, "contract_mismatch"),
         ({"chain_id": 1}, "contract_mismatch"),
         ({"resolver": "0x" + "bb" * 20}, "resolver_mismatch"),
-        ({"amount_wei": 0}, "nothing_paid"),
     ],
 )
-def test_what_never_came_to_our_vault_changes_nothing(till: Till, change: dict[str, Any], code: str) -> None:
+def test_a_deposit_in_another_vault_than_was_quoted_goes_back(till: Till, change: dict[str, Any], code: str) -> None:
     asked = ticket_of(till)
     made = till.record(till.deposit(asked, **change))
-    assert (made.outcome, made.code, made.deposit_id) == ("foreign", code, None)
+    assert (made.outcome, made.code, till.get(asked.id).state) == ("stray", code, "quoted")
+    with till.clash.read() as connection:
+        (owed,) = payables.every(connection)
+    assert (owed.recipient, owed.amount_wei) == (asked.wallet, asked.amount_wei)
+
+
+def test_a_deposit_of_nothing_changes_nothing(till: Till) -> None:
+    asked = ticket_of(till)
+    made = till.record(till.deposit(asked, amount_wei=0))
+    assert (made.outcome, made.code, made.deposit_id) == ("foreign", "nothing_paid", None)
     assert till.get(asked.id).state == "quoted"
 
 

@@ -213,7 +213,7 @@ def buy(stage: Stage, number: int) -> object:
     return till.settle(field, race_id=number)
 
 
-def pay_back(stage: Stage, number: int) -> object:
+def refund(stage: Stage, number: int) -> object:
     """A deposit that is a wei short: owed, authorised, taken."""
     till = Till(stage.clash)
     user = till.person(1)
@@ -396,7 +396,7 @@ ACTS = (
     Act("buy", buy,
         "SELECT s.race_id AS number, count(o.id) / 2 AS effects FROM settlements s LEFT JOIN payables o "
         "ON o.race_id = s.race_id GROUP BY s.race_id", is_forever=True),
-    Act("pay back", pay_back,
+    Act("refund", refund,
         "SELECT (CAST(p.nonce AS INTEGER) - 1) / 2 AS number, count(o.id) AS effects FROM purchases p LEFT JOIN "
         "payables o ON o.purchase_id = p.id AND o.state = 'claimed' WHERE p.purpose = 'audition' GROUP BY p.nonce",
         is_forever=True),

@@ -1,0 +1,150 @@
+"""The audit of money finds every single cell that is changed behind its back, and every row that is missing (S8)."""
+
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from clash_pipeline.economy import payables, pools
+from clash_pipeline.economy.audit import audit
+from clash_pipeline.economy.quotes import Wanted
+from clash_pipeline.economy.refunds import refund_granted
+from clash_pipeline.storage.sqlite import Connection, IntegrityError
+from tests.fakes.till import CLOSES, RACE, START, Till, digest, wallet
+
+BOOKS = (
+    "purchases", "chain_deposits", "wei_ledger_groups", "wei_ledger_lines", "wei_balances", "tickets", "payables",
+    "settlements", "rakes",
+)  # fmt: skip
+
+
+def fill(till: Till) -> None:
+    """A row of every kind."""
+    with till.clash.together():
+        users = [till.person(number) for number in range(1, 5)]
+        clones = [till.clone(f"Clone {user}", user) for user in users]
+        field = till.race([*users, None])
+        for user, clone in zip(users, clones, strict=True):
+            till.pay(Wanted(user, "audition", clone))
+            till.bet(user, field[user % 3], 2)
+        till.pay(Wanted(users[0], "upgrade", clones[0], model_tier=2))
+        short = till.quote(Wanted(users[1], "upgrade", clones[1], model_tier=2))
+        till.record(till.deposit(short, amount_wei=5))
+        till.record(till.deposit(short, nonce=77, depositor=wallet(66)))
+        till.quote(Wanted(users[2], "upgrade", clones[2], model_tier=3))
+        with till.clash.write() as connection:
+            pools.leave(connection, RACE, field[0], now_ms=CLOSES)
+            refund_granted(connection, 1, actor="admin", reason="void", now_ms=START)
+        till.settle(field[1:])
+        with till.clash.write() as connection:
+            for payable_id in (1, 2, 3):
+                payables.authorise(connection, payable_id, actor="resolver", now_ms=START)
+            payables.claim(connection, 1, reason=digest(1), now_ms=START)
+    assert audit(till.clash).differences == ()
+
+
+def without_guards(connection: Connection) -> None:
+    """As somebody would who opens the file and takes the triggers away."""
+    for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {row['name']}")
+    connection.execute("PRAGMA ignore_check_constraints=ON")
+
+
+def cells(connection: Connection, table: str) -> Iterator[tuple[str, int, Any]]:
+    """Every cell: its column, the place of its row, its value."""
+    rows = connection.execute(f"SELECT * FROM {table}").fetchall()
+    for place, row in enumerate(rows):
+        for column in row.keys():  # noqa: SIM118  # a Row iterates over its values
+            yield column, place, row[column]
+
+
+def changed(value: Any, chance: random.Random) -> Any:
+    """Another value of the same kind."""
+    if value is None:
+        return None
+    if isinstance(value, int):
+        return value + chance.choice((1, 7, 10**6))
+    if value.isdigit():
+        return str(int(value) + 1)
+    place = chance.randrange(len(value)) if value else 0
+    return value[:place] + ("0" if value[place : place + 1] != "0" else "1") + value[place + 1 :]
+
+
+class Undone(Exception):
+    """Ends a transaction without effect."""
+
+
+def found_after(till: Till, table: str, column: str, place: int, value: Any) -> bool | None:
+    """Whether the audit finds one changed cell; None when the keys of the tables refuse it."""
+    verdict = None
+    with suppress(Undone, IntegrityError), till.clash.together() as connection:
+        connection.execute("PRAGMA defer_foreign_keys=ON")
+        row = dict(connection.execute(f"SELECT * FROM {table}").fetchall()[place])
+        where = " AND ".join(f"{name} IS :{name}" for name in row)
+        done = connection.execute(f"UPDATE {table} SET {column} = :new WHERE {where}", {**row, "new": value})
+        assert done.rowcount == 1
+        verdict = not audit(till.clash).is_clean
+        raise Undone
+    return verdict
+
+
+def missed(till: Till, tables: tuple[str, ...], many: int, seed: int) -> tuple[int, list[tuple[str, str, int]]]:
+    """How many changes were made, and those that the audit did not find."""
+    fill(till)
+    chance, made, unseen = random.Random(seed), 0, []
+    with till.clash.write() as connection:
+        without_guards(connection)
+        every = [(table, *cell) for table in tables for cell in cells(connection, table) if cell[2] is not None]
+    for table, column, place, value in chance.sample(every, min(many, len(every))):
+        seen = found_after(till, table, column, place, changed(value, chance))
+        made += seen is not None
+        if seen is False:
+            unseen.append((table, column, place))
+    return made, unseen
+
+
+def test_a_changed_cell_of_a_money_row_is_found(till: Till) -> None:
+    made, unseen = missed(till, BOOKS, 100, seed=1)
+    assert unseen == []
+    assert made > 60
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(10))
+def test_every_changed_cell_of_a_money_row_is_found(till: Till, seed: int) -> None:
+    made, unseen = missed(till, BOOKS, 1_000, seed)
+    assert unseen == []
+    assert made > 500
+
+
+@pytest.mark.parametrize("table", ["chain_deposits", "tickets", "payables", "rakes", "wei_ledger_lines",
+                                   "audition_credits", "purchase_moves", "settlements", "wei_balances"])  # fmt: skip
+def test_a_row_that_is_gone_is_found(till: Till, table: str) -> None:
+    fill(till)
+    with till.clash.write() as connection:
+        without_guards(connection)
+    found = None
+    with suppress(Undone), till.clash.together() as connection:
+        connection.execute("PRAGMA defer_foreign_keys=ON")
+        connection.execute(f"DELETE FROM {table}")
+        found = audit(till.clash).differences
+        raise Undone
+    assert found
+
+
+def test_an_entitlement_that_nobody_bought_is_found(till: Till) -> None:
+    from clash_pipeline.clones import entitlements
+
+    fill(till)
+    with till.clash.write() as connection:
+        entitlements.grant(connection, 1, "pro", 3, source="purchase", ref="999", now_ms=START)
+    assert [found.invariant for found in audit(till.clash).differences] == ["I5"]
+
+
+def test_control_a_cell_that_no_money_rests_on_may_change(till: Till) -> None:
+    fill(till)
+    with till.clash.write() as connection:
+        connection.execute("UPDATE clones SET updated_at = updated_at + 1")
+    assert audit(till.clash).differences == ()
