@@ -21,6 +21,7 @@ MODULES = (
     "model",
     "decisions",
     "api",
+    "economy",
 )
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -29,7 +29,8 @@ def audit(
         money = check_money(built.clash)
         arena = (*check_arena(built.clash), *check_races(built.clash))
         whole = replace(report, differences=report.differences + money.differences + arena)
-        show(whole, json=json, also=f", {money.purchases} purchases, {money.groups} groups of wei")
+        also = f", {money.purchases} purchases, {money.groups} groups of wei" if money.purchases or money.groups else ""
+        show(whole, json=json, also=also)
     finally:
         built.close()
 
