@@ -6,7 +6,7 @@ rests on tiers that only market memory knows, and is held between nothing and th
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from clash_pipeline import canonical
@@ -17,17 +17,29 @@ from clash_pipeline.prop.differences import Check, Difference
 from clash_pipeline.prop.margin import rate_of
 from clash_pipeline.prop.positions import Position
 from clash_pipeline.storage.sqlite import Connection, Row
-from clash_pipeline.units import UnitError, usd_text
+from clash_pipeline.units import usd_text
 
 
 @dataclass(frozen=True)
 class Traded:
-    """What an account ever was: its balances, and for each symbol its sizes with their costs, and its leverages."""
+    """What an account ever was: its balances, what each size of a symbol cost, and the leverages it used."""
 
     balances: frozenset[int]
-    held: Mapping[str, frozenset[tuple[int, int]]]
+    costs: Mapping[tuple[str, int], frozenset[int]]
     leverages: Mapping[str, frozenset[int]]
     positions: Mapping[str, Position]
+    values: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
+    """Signed size and notional of lines seen so far: sizes and prices come again."""
+
+    def value(self, symbol: str, size_text: str, mark: str) -> tuple[int, int]:
+        """Signed size and notional of one line of marks."""
+        known = self.values.get((symbol, size_text, mark))
+        if known is None:
+            grid = self.positions[symbol].grid
+            size = grid.size(size_text.removeprefix("-"))
+            notional = grid.notional(grid.price(mark), size)
+            known = self.values[symbol, size_text, mark] = (-size if size_text.startswith("-") else size, notional)
+        return known
 
 
 def extremes_follow(connection: Connection, account: Account) -> Iterator[Difference]:
@@ -89,11 +101,10 @@ def _problems(row: Row, traded: Traded) -> Iterator[str]:
 
 
 def _of_positions(row: Row, lines: list[dict[str, Any]], traded: Traded) -> Iterator[str]:
-    values = [(line, _value(line, traded)) for line in lines]
+    values = [(line, traded.value(line["symbol"], line["size"], line["mark"])) for line in lines]
     for line, (size, value) in values:
-        side = 1 if size > 0 else -1
-        costs = {cost for held, cost in traded.held[line["symbol"]] if held == size}
-        if line["unrealized"] not in {side * (value - cost) for cost in costs}:
+        cost = value - line["unrealized"] if size > 0 else value + line["unrealized"]
+        if size == 0 or cost not in traded.costs.get((line["symbol"], size), ()):
             yield f"{line['symbol']} was never held so, or makes another profit at its mark"
     gross = sum(value for _, (_, value) in values)
     if row["gross"] != gross:
@@ -107,17 +118,8 @@ def _of_positions(row: Row, lines: list[dict[str, Any]], traded: Traded) -> Iter
         yield f"maintenance margin {usd_text(row['maintenance'])} is not between nothing and gross"
 
 
-def _value(line: dict[str, Any], traded: Traded) -> tuple[int, int]:
-    """Signed size and notional of one line."""
-    grid, text = traded.positions[line["symbol"]].grid, line["size"]
-    size = grid.size(text.removeprefix("-"))
-    if size == 0 or not isinstance(line["mark"], str):
-        raise UnitError(f"{line['symbol']} has no size or no mark")
-    return (-size if text.startswith("-") else size), grid.notional(grid.price(line["mark"]), size)
-
-
 def _traded(connection: Connection, account: Account) -> Traded:
-    balances, held, leverages = [account.start_balance], dict[str, set[tuple[int, int]]](), dict[str, set[int]]()
+    balances, costs, leverages = [account.start_balance], dict[tuple[str, int], set[int]](), dict[str, set[int]]()
     groups = connection.execute(
         "SELECT sum(amount) AS made FROM prop_ledger WHERE account_id = ? GROUP BY seq ORDER BY seq", (account.id,)
     )
@@ -131,11 +133,11 @@ def _traded(connection: Connection, account: Account) -> Traded:
         (account.id,),
     )
     for fill in fills:
-        held.setdefault(fill["symbol"], set()).add((fill["size_after"], fill["cost_after"]))
+        costs.setdefault((fill["symbol"], fill["size_after"]), set()).add(fill["cost_after"])
         leverages.setdefault(fill["symbol"], set()).add(fill["leverage"])
     return Traded(
         frozenset(balances),
-        {symbol: frozenset(found) for symbol, found in held.items()},
+        {held: frozenset(found) for held, found in costs.items()},
         {symbol: frozenset(found) for symbol, found in leverages.items()},
         accounts.positions(connection, account.id),
     )

@@ -9,9 +9,13 @@ from typer.testing import CliRunner
 from clash_pipeline.archive import retention
 from clash_pipeline.archive.file_store import FileStore
 from clash_pipeline.cli.archive import app
-from clash_pipeline.clock import DAY_MS
+from clash_pipeline.cli.prop import app as prop
+from clash_pipeline.clock import DAY_MS, SettableClock
+from clash_pipeline.prop.marks import mark
+from clash_pipeline.prop.venue import PaperVenue
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.sqlite import Database
+from tests.fakes.desk import Desk
 from tests.fakes.market_days import DAY, all_rows, fill_any, fill_minutes
 
 CANDLES = "hyperliquid_candles_1m"
@@ -170,3 +174,27 @@ def test_a_store_that_is_down_is_said_in_one_line(run, monkeypatch: pytest.Monke
     done = run("query", CANDLES, "2025-07-21")
     assert done.exit_code == 4
     assert [line for line in done.stderr.splitlines() if "store_retry" not in line] == [done.stderr.splitlines()[-1]]
+
+
+def test_minutes_of_account_snapshots_are_listed_verified_and_read_in_place(
+    run,
+    settings: Settings,
+    clash: Database,
+    market: Database,
+    clock: SettableClock,  # type: ignore[no-untyped-def]
+) -> None:
+    desk = Desk(settings, clock, clash, market, PaperVenue(market))
+    desk.open()
+    for _ in range(3):
+        clock.advance(60_000)
+        mark(clash, market, desk.account_id, clock.now_ms())
+    thinned = CliRunner().invoke(prop, ["thin"])
+    assert thinned.stdout == "1 days archived, 2 minute snapshots thinned\n"
+    (listed,) = json.loads(run("list", "--json", "--table", "prop_snapshots").stdout)
+    assert (listed["day"], listed["row_count"]) == ("2025-07-21", 3)
+    assert "the archive" in run("list", "--table", "prop_snapshots").stdout
+    assert run("verify", "--table", "prop_snapshots").exit_code == 0
+    asked = run("query", "prop_snapshots", "2025-07-21", "--sql", "SELECT count(*) AS many FROM archive", "--json")
+    assert json.loads(asked.stdout) == [{"many": 3}]
+    refused = run("restore", "prop_snapshots", "2025-07-21")
+    assert (refused.exit_code, "is not restored" in refused.stderr) == (2, True)
