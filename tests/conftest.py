@@ -15,6 +15,7 @@ from clash_pipeline.settings import Settings
 from clash_pipeline.settings import load as load_settings
 from clash_pipeline.storage.files import migrate_all, open_clash, open_market
 from clash_pipeline.storage.sqlite import Database
+from tests.fakes import egress
 from tests.fakes.browsers import chromium
 
 NOW = 1_753_100_000_000
@@ -28,6 +29,23 @@ SLOW_IS_FINE = [HealthCheck.too_slow]
 hypothesis_settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=SLOW_IS_FINE)
 hypothesis_settings.register_profile("soak", print_blob=True, deadline=None, max_examples=2_000)
 hypothesis_settings.load_profile("soak" if SOAK else "ci")
+
+
+def pytest_configure() -> None:
+    """Nothing that a test does leaves this machine (A9)."""
+    egress.begin()
+
+
+def pytest_unconfigure() -> None:
+    """Forget what was tried."""
+    egress.end()
+
+
+@pytest.fixture(autouse=True)
+def _stays_here() -> Iterator[None]:
+    """Fail a test that tried to reach another host, or whose processes did, whatever became of it."""
+    yield
+    assert egress.tried() == []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

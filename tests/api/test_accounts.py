@@ -16,9 +16,9 @@ KEY = {"idempotency-key": "accounts-000000001"}
 
 
 @pytest.fixture
-def house(settings: Settings) -> StockedApi:
+def house(stocked: Settings) -> StockedApi:
     """A system in which account 1 holds two positions and account 2 has ended."""
-    return StockedApi(settings)
+    return StockedApi(stocked)
 
 
 def read(house: StockedApi, path: str, **query: Any) -> Any:

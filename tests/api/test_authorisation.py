@@ -1,6 +1,6 @@
 """A3: every operation of the contract for every kind of asker; foreign and absent things answer alike."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -8,8 +8,7 @@ import pytest
 
 from clash_pipeline.clock import MINUTE_MS, SettableClock
 from clash_pipeline.services import Services
-from clash_pipeline.settings import Settings, load
-from clash_pipeline.storage.files import migrate_all
+from clash_pipeline.settings import Settings
 from tests.api.test_openapi import written
 from tests.fakes.api_client import T0, Api
 from tests.fakes.stocked_arena import StockedArena
@@ -46,11 +45,9 @@ def listed(kind: str) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> StockedArena:
+def house(stocked_copy: Callable[[], Settings]) -> StockedArena:
     """One system for all of it: a refused request changes nothing."""
-    settings: Settings = load({"CLASH_HOME": str(tmp_path_factory.mktemp("house"))})
-    migrate_all(settings)
-    made = StockedArena(settings)
+    made = StockedArena(stocked_copy())
     made.service("health")  # service routes exist
     return made
 

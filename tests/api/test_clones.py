@@ -15,9 +15,9 @@ GRAPH = simple_graph(("BTC", "ETH"), prompt="Calmly.").wire()
 
 
 @pytest.fixture
-def house(settings: Settings) -> StockedApi:
+def house(stocked: Settings) -> StockedApi:
     """A system in which clone 1 trades."""
-    return StockedApi(settings)
+    return StockedApi(stocked)
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ KEY = {"idempotency-key": "decisions-00000001"}
 
 
 @pytest.fixture
-def house(settings: Settings) -> StockedApi:
+def house(stocked: Settings) -> StockedApi:
     """A system in which clone 1 decided twice."""
-    return StockedApi(settings)
+    return StockedApi(stocked)
 
 
 @pytest.fixture
@@ -106,9 +106,9 @@ def test_a_dry_run_says_everything_and_changes_no_account(house: StockedApi, me:
     assert [run["id"] for run in client.get("/api/v1/clones/1/dry-runs", headers=me).json()["items"]] == [2, 1]
 
 
-def test_a_dry_run_that_takes_long_is_asked_for_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_that_takes_long_is_asked_for_again(stocked: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer may take two seconds here, and the model takes until it is let go."""
-    house = StockedApi(settings.model_copy(update={"api_answer_sec": 2}))
+    house = StockedApi(stocked.model_copy(update={"api_answer_sec": 2}))
     me = house.bearer()
     let_go, quick = threading.Event(), dry.dry_run
 

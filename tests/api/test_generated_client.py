@@ -85,9 +85,9 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
 
 
 @pytest.fixture
-def house(settings: Settings) -> StockedApi:
+def house(stocked: Settings) -> StockedApi:
     """The system behind the server."""
-    return StockedApi(settings)
+    return StockedApi(stocked)
 
 
 @pytest.fixture

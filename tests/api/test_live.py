@@ -23,11 +23,11 @@ Lines = Iterator[str]
 
 
 @pytest.fixture
-def house(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> StockedApi:
+def house(stocked: Settings, monkeypatch: pytest.MonkeyPatch) -> StockedApi:
     """A system whose streams last as long as a test may, and of which one principal may have two."""
     for name, value in {"api_stream_sec": 60, "api_stream_heartbeat_sec": 0.1, "api_streams_each": 2}.items():
         monkeypatch.setitem(GENEROUS, name, value)
-    return StockedApi(settings)
+    return StockedApi(stocked)
 
 
 @pytest.fixture

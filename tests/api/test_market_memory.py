@@ -1,21 +1,19 @@
 """Assets, charts, Polymarket search, DefiLlama subjects and the health of ingestion over HTTP."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from clash_pipeline.settings import load
-from clash_pipeline.storage.files import migrate_all
+from clash_pipeline.settings import Settings
 from tests.fakes.api_client import problem
 from tests.fakes.stocked_api import StockedApi
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> StockedApi:
+def house(stocked_copy: Callable[[], Settings]) -> StockedApi:
     """One system for all of it: nothing here changes anything."""
-    settings = load({"CLASH_HOME": str(tmp_path_factory.mktemp("house"))})
-    migrate_all(settings)
-    return StockedApi(settings)
+    return StockedApi(stocked_copy())
 
 
 def read(house: StockedApi, path: str, **query: Any) -> Any:

@@ -1,11 +1,11 @@
 """A4: no field of any answer is taken as input, nor any unknown one; A10: text is kept and shown as it came."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from clash_pipeline.settings import load
-from clash_pipeline.storage.files import migrate_all
+from clash_pipeline.settings import Settings
 from tests.api.test_authorisation import EXISTING, operations
 from tests.api.test_openapi import written
 from tests.fakes.api_client import problem
@@ -23,11 +23,9 @@ PAYLOADS = (
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> StockedArena:
+def house(stocked_copy: Callable[[], Settings]) -> StockedArena:
     """One system; what is refused changes nothing."""
-    settings = load({"CLASH_HOME": str(tmp_path_factory.mktemp("house"))})
-    migrate_all(settings)
-    return StockedArena(settings)
+    return StockedArena(stocked_copy())
 
 
 @pytest.fixture(scope="module")

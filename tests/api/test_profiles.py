@@ -18,9 +18,9 @@ IMAGE = "/api/v1/clones/1/profile/image"
 
 
 @pytest.fixture
-def house(settings: Settings) -> StockedApi:
+def house(stocked: Settings) -> StockedApi:
     """A system in which clone 1 is shown as Ada."""
-    return StockedApi(settings)
+    return StockedApi(stocked)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A2: schemathesis over every operation against the server as it is really served: all its checks, one worker."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,8 +9,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from clash_pipeline.settings import load
-from clash_pipeline.storage.files import migrate_all
+from clash_pipeline.settings import Settings
 from tests.api.test_authorisation import EXISTING
 from tests.api.test_openapi import written
 from tests.conftest import SOAK
@@ -24,11 +23,9 @@ contract = schemathesis.openapi.from_dict(dict(written()))
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, dict[str, str]]]]:
+def server(stocked_copy: Callable[[], Settings]) -> Iterator[tuple[str, dict[str, dict[str, str]]]]:
     """Where it listens, and what it must be shown by kind of access."""
-    home = load({"CLASH_HOME": str(tmp_path_factory.mktemp("house"))})
-    migrate_all(home)
-    house = StockedArena(home)
+    house = StockedArena(stocked_copy())
     shown = {"userToken": house.bearer(), "serviceToken": house.service()}
     with served(house.api) as (host, port):
         yield f"http://{host}:{port}", shown

@@ -1,6 +1,7 @@
 """The application over a system in which a little has happened: two users, clones that traded, profiles, a report.
 
 `owner` (wallet 1) owns clone 1, which traded in account 1; `other` (wallet 2) owns clone 2, whose account 2 has ended.
+A home in which this happened before, because it is a copy, is taken as it is.
 """
 
 import random
@@ -53,10 +54,17 @@ class StockedApi:
             self.services.settings, self.clock, self.services.clash, self.services.market, self.services.store
         )
         self.api = Api(self.services, self.wall)
+        with self.services.clash.read() as connection:
+            is_empty = connection.execute("SELECT 1 FROM clones").fetchone() is None
+        if is_empty:
+            self._fill()
+
+    def _fill(self) -> None:
         self._market()
         self._strangers()
         self._operations()
-        self.clones = [self._clone(wallet) for wallet in (self.owner, self.other)]
+        for wallet in (self.owner, self.other):
+            self._clone(wallet)
         self._trade()
         self._profiles()
 
@@ -129,12 +137,12 @@ class StockedApi:
             self.services.clash, "ingester", instance="one", now_ms=T0, expected_interval_sec=10, version="0.1.0"
         )
 
-    def _clone(self, wallet: Wallet) -> clone_desk.Created:
+    def _clone(self, wallet: Wallet) -> None:
         with self.services.clash.write() as connection:
             user = users.of_wallet(connection, wallet.address, now_ms=T0)
         graph = simple_graph(("BTC", "ETH"), prompt=f"Follow the trend. {CANARY}-{wallet.number}").wire()
         name = f"{CANARY} {wallet.number}"
-        return clone_desk.create(self.services, name, graph, engine="rules", owner=f"user:{user}")
+        clone_desk.create(self.services, name, graph, engine="rules", owner=f"user:{user}")
 
     def _trade(self) -> None:
         waves.run_once(self.services, clone_id=1, force=True)
