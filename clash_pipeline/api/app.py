@@ -2,7 +2,6 @@
 
 import random
 import secrets
-from collections.abc import Awaitable, Callable
 from traceback import extract_tb
 
 import structlog
@@ -14,7 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clash_pipeline.api import documenting, principals, refusals
+from clash_pipeline.api import documenting, principals, refusals, uses
 from clash_pipeline.api.auth_rates import AuthRates
 from clash_pipeline.api.idempotency import InFlight
 from clash_pipeline.api.limits import LimitMiddleware, Limits
@@ -25,7 +24,7 @@ from clash_pipeline.api.problems import Problem, rate_limited
 from clash_pipeline.api.rates import Allowance
 from clash_pipeline.api.routes import AREAS
 from clash_pipeline.api.streaming import Streams
-from clash_pipeline.identity import service_tokens
+from clash_pipeline.identity.service_tokens import ServiceToken
 from clash_pipeline.identity.sessions import Keys
 from clash_pipeline.identity.siwe import Site
 from clash_pipeline.services import Services
@@ -139,13 +138,19 @@ class OuterMiddleware:
         try:
             await self._app(scope, receive, answer)
         except Exception as error:
-            where = " < ".join(
-                f"{frame.name}:{frame.lineno}" for frame in reversed(extract_tb(error.__traceback__)[-6:])
-            )
-            log.error("request_failed", request_id=request_id, error=type(error).__name__, where=where)
+            problem = _uncaught(error, request_id)
             if not begun:
-                problem = Problem(500, "internal_error", "This was written down under the request id.")
                 await problem.response(request_id)(scope, receive, answer)
+
+
+def _uncaught(error: Exception, request_id: str) -> Problem:
+    """What is told of an error around the routes: a busy store is none of ours, anything else is written down."""
+    if isinstance(error, tuple(refusals.REFUSALS)):
+        return refusals.problem_of(error)
+    frames = reversed(extract_tb(error.__traceback__)[-6:])
+    where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in frames)
+    log.error("request_failed", request_id=request_id, error=type(error).__name__, where=where)
+    return Problem(500, "internal_error", "This was written down under the request id.")
 
 
 def _with_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
@@ -184,20 +189,23 @@ class IdentityMiddleware:
                 return
         if principal.service is None:
             await self._app(scope, receive, send)
-            return
-        await self._app(scope, receive, self._audited(scope, principal.service, send, now_ms))
+        else:
+            await self._audited(scope, receive, send, principal.service)
 
-    def _audited(
-        self, scope: Scope, token: service_tokens.ServiceToken, send: Send, now_ms: int
-    ) -> Callable[[Message], Awaitable[None]]:
+    async def _audited(self, scope: Scope, receive: Receive, send: Send, token: ServiceToken) -> None:
+        failed: Problem | None = None
+
         async def answer(message: Message) -> None:
+            nonlocal failed
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("route"), "path", "(no route)")
                 used = scope["state"].get("scope", "(none)")
-                with self._services.clash.write() as connection:
-                    service_tokens.used(
-                        connection, token, used, f"{scope['method']} {route}", message["status"], now_ms=now_ms
-                    )
-            await send(message)
+                failed = await uses.write_down(
+                    self._services, token, used, scope["method"], route, message["status"]
+                )  # fmt: skip
+            if failed is None:
+                await send(message)
 
-        return answer
+        await self._app(scope, receive, answer)
+        if failed is not None:
+            await failed.response(scope["state"]["request_id"])(scope, receive, send)

@@ -13,6 +13,8 @@ from clash_pipeline.api.problems import Problem, unavailable
 
 HEADER_BYTES = 16_384
 QUERY_VALUE_CHARACTERS = 100
+STREAMS = "/api/v1/live/"
+"""Where answers last; everywhere else one has its time, whatever the client says that it takes."""
 
 
 @dataclass(frozen=True)
@@ -117,4 +119,6 @@ def _head(scope: Scope, most: int) -> None:
 
 
 def _is_stream(scope: Scope) -> bool:
-    return any(name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"])
+    return scope["path"].startswith(STREAMS) and any(
+        name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"]
+    )

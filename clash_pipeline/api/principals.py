@@ -1,7 +1,7 @@
 """Who asks: a user by an access token, an operator or service by a service token, or somebody by their address."""
 
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from starlette.requests import HTTPConnection
 
@@ -79,16 +79,24 @@ def of_request(
 
 
 def client_address(connection: HTTPConnection, trusted_proxies: frozenset[str]) -> str:
-    """The peer's address; the one a trusted proxy names, where the peer is one. Others' headers say nothing."""
+    """The peer's address; the one a trusted proxy names, where the peer is one. Others' headers say nothing.
+
+    Some proxies add a line of their own instead of a word to the last one, so all lines are read as one list.
+    """
     peer = connection.client.host if connection.client else "unknown"
-    forwarded = connection.headers.get("x-forwarded-for")
-    if forwarded is None or peer not in trusted_proxies:
-        return peer
-    for hop in reversed([part.strip() for part in forwarded.split(",")]):
-        if hop in trusted_proxies:
-            continue
-        try:
-            return str(ip_address(hop))
-        except ValueError:
-            return peer
-    return peer
+    if peer not in trusted_proxies:
+        return _neighbourhood(peer) or peer
+    hops = ",".join(connection.headers.getlist("x-forwarded-for")).split(",")
+    named = next((hop for part in reversed(hops) if (hop := part.strip()) not in trusted_proxies), "")
+    return _neighbourhood(named) or peer
+
+
+def _neighbourhood(address: str) -> str:
+    """An address as it is counted: one host of IPv4, the /64 of IPv6 that a single customer has to themselves."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return ""
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))

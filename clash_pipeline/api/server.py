@@ -45,7 +45,7 @@ def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 class HeadTimeoutProtocol(H11Protocol):
-    """Closes connections whose request head takes too long, and says malformed heads in our own words."""
+    """Closes connections whose head, or whose body that nobody asked for, takes too long; says malformed heads well."""
 
     head_sec: float = 10
 
@@ -65,8 +65,14 @@ class HeadTimeoutProtocol(H11Protocol):
         super().data_received(data)
         if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
             self._expect_head()
-        elif self.conn.their_state is not h11.IDLE:
+        elif self.conn.their_state is not h11.IDLE and not self._owes_a_body():
             self._stop_timer()
+
+    def on_response_complete(self) -> None:
+        """The answer is out; what was not asked for of the request may still come, but not for ever."""
+        super().on_response_complete()
+        if self._owes_a_body():
+            self._expect_head()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, or a head that is too large."""
@@ -88,6 +94,9 @@ class HeadTimeoutProtocol(H11Protocol):
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+    def _owes_a_body(self) -> bool:
+        return self.conn.their_state is h11.SEND_BODY and self.cycle.response_complete
 
     def _expect_head(self) -> None:
         if self._head_timer is None:

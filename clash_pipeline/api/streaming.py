@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from clash_pipeline.api.principals import Principal
 from clash_pipeline.api.problems import Problem, rate_limited, unavailable
@@ -37,7 +38,7 @@ Look = Callable[[int], list[Event]]
 
 
 class Streams:
-    """How many streams are open, in all and by principal."""
+    """How many streams are open, in all and by principal; counted on the loop, where nothing comes in between."""
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
@@ -79,26 +80,37 @@ def last_id(request: Request) -> int | None:
     return int(given)
 
 
+class Stream(StreamingResponse):
+    """A stream that takes its place when it begins, and is refused where there is none."""
+
+    def __init__(self, request: Request, begin: int, look: Look) -> None:
+        self._settings: Settings = request.app.state.services.settings
+        self._streams: Streams = request.app.state.streams
+        self._principal: Principal = request.state.principal
+        self._request_id: str = request.state.request_id
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(_events(self._settings, begin, look), media_type=MEDIA_TYPE, headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream."""
+        try:
+            self._streams.refuse_full(self._principal.name, self._settings)
+        except Problem as full:
+            await full.response(self._request_id)(scope, receive, send)
+            return
+        with self._streams.one(self._principal.name):
+            await super().__call__(scope, receive, send)
+
+
 def stream(request: Request, begin: int, look: Look) -> StreamingResponse:
-    """Stream what `look` finds, from an id on.
+    """Stream what `look` finds, from an id on; 429 or 503 when there are too many.
 
     Raises:
-        Problem: 406 unless the client takes event streams; 429 or 503 when there are too many.
+        Problem: 406 unless the client takes event streams.
     """
     if MEDIA_TYPE not in request.headers.get("accept", ""):
         raise Problem(406, "event_stream_only", "Ask for text/event-stream.")
-    settings: Settings = request.app.state.services.settings
-    streams: Streams = request.app.state.streams
-    principal: Principal = request.state.principal
-    streams.refuse_full(principal.name, settings)
-
-    async def body() -> AsyncIterator[bytes]:
-        with streams.one(principal.name):
-            async for part in _events(settings, begin, look):
-                yield part
-
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(body(), media_type=MEDIA_TYPE, headers=headers)
+    return Stream(request, begin, look)
 
 
 async def _events(settings: Settings, begin: int, look: Look) -> AsyncIterator[bytes]:

@@ -110,6 +110,36 @@ def test_only_so_many_streams_are_open_and_only_for_those_who_take_them(
     problem(client.get(FILLS, headers=house.bearer() | {"accept": "application/json"}), 406, "event_stream_only")
 
 
+def test_of_twenty_that_come_at_once_only_so_many_get_in(house: StockedApi, client: httpx.Client) -> None:
+    """None slips in between the look for room and the place that it takes."""
+    me, come, statuses = house.bearer() | SSE, threading.Barrier(20), []
+    everybody_answered = threading.Event()
+
+    def open_one() -> None:
+        come.wait()
+        with client.stream("GET", FILLS, headers=me) as answer:
+            statuses.append(answer.status_code)
+            if len(statuses) == 20:
+                everybody_answered.set()
+            everybody_answered.wait(20)
+
+    threads = [threading.Thread(target=open_one) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200] * 2 + [429] * 18
+
+
+def test_a_place_is_free_again_when_its_stream_was_left(house: StockedApi, client: httpx.Client) -> None:
+    me = house.bearer() | SSE
+    for _ in range(5):
+        with client.stream("GET", FILLS, headers=me) as one, client.stream("GET", FILLS, headers=me) as two:
+            assert [next(one.iter_lines()), next(two.iter_lines())] == ["retry: 2000"] * 2
+        while house.api.app.state.streams._open.total():
+            threading.Event().wait(0.01)
+
+
 def test_health_is_sent_at_once_and_when_it_changes(house: StockedApi, client: httpx.Client) -> None:
     with client.stream("GET", "/api/v1/live/ingestion", headers=SSE) as answer:
         found = (event for event in events(answer.iter_lines()) if event["event"] == "health")

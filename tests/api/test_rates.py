@@ -1,5 +1,7 @@
 """A8: so many requests a minute, exact at the boundary, whatever a client says of its address."""
 
+import tracemalloc
+
 import pytest
 
 from clash_pipeline.api import rates
@@ -96,3 +98,61 @@ def test_a_trusted_proxy_may_name_the_address(settings: Settings) -> None:
     problem(api.client.get("/api/v1/auth/me", headers=spoofed), 429, "rate_limited")
     other = {"x-forwarded-for": "203.0.113.8"}
     problem(api.client.get("/api/v1/auth/me", headers=other), 401, "unauthorised")
+
+
+def test_lines_that_proxies_add_are_read_as_one_list(settings: Settings) -> None:
+    """Some proxies append a line; what the client wrote into its own one decides nothing."""
+    api = _api(settings, api_reads_per_minute=1, api_trusted_proxies="testclient")
+
+    def ask(written: str, added: str):  # type: ignore[no-untyped-def]
+        lines = [("x-forwarded-for", written), ("x-forwarded-for", added)]
+        return api.client.get("/api/v1/auth/me", headers=lines)
+
+    problem(ask("198.51.100.1", "203.0.113.7"), 401, "unauthorised")
+    problem(ask("198.51.100.2", "203.0.113.7"), 429, "rate_limited")
+    problem(ask("198.51.100.2", "203.0.113.8"), 401, "unauthorised")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1", True), ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:203.0.113.7", "203.0.113.7", True), ("203.0.113.7", "203.0.113.8", False),
+        ("nonsense", "unknown", True), ("fe80::1%eth0", "fe80::2", True),
+    ],
+)  # fmt: skip
+def test_a_customer_with_many_addresses_is_one(settings: Settings, one: str, other: str, is_same: bool) -> None:
+    api = _api(settings, api_reads_per_minute=1, api_trusted_proxies="testclient")
+    statuses = [
+        api.client.get("/api/v1/auth/me", headers={"x-forwarded-for": address}).status_code for address in (one, other)
+    ]
+    assert statuses == [401, 429 if is_same else 401]
+
+
+@pytest.mark.soak
+def test_memory_is_bounded_under_a_million_principals() -> None:
+    allowance = Allowance(60)
+    tracemalloc.start()
+    try:
+        for number in range(1_000_000):
+            allowance.take(f"address:{number}", T0 + number)
+        size = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(allowance._full_at) == rates.PRINCIPALS
+    assert size < 64 * 1024 * 1024
+
+
+def test_control_without_a_bound_memory_would_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "PRINCIPALS", 10**9)
+    allowance = Allowance(1)
+    for number in range(10_000):
+        allowance.take(f"p{number}", T0)
+    assert len(allowance._full_at) == 10_000
+
+
+def test_control_a_believed_stranger_would_have_all_the_requests_it_likes(settings: Settings) -> None:
+    api = _api(settings, api_reads_per_minute=1, api_trusted_proxies="testclient")
+    for number in range(3):
+        answer = api.client.get("/api/v1/auth/me", headers={"x-forwarded-for": f"203.0.113.{number}"})
+        problem(answer, 401, "unauthorised")

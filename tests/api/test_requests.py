@@ -2,10 +2,17 @@
 
 import os
 import random
+import threading
 
 import pytest
 
-from tests.fakes.api_client import Api, problem
+from clash_pipeline.clock import SettableClock
+from clash_pipeline.identity import service_tokens, sessions
+from clash_pipeline.market import health
+from clash_pipeline.services import Services
+from clash_pipeline.settings import Settings
+from clash_pipeline.storage.errors import StorageBusy, StorageFull
+from tests.fakes.api_client import T0, Api, problem
 from tests.fakes.wallet import Wallet
 
 CHALLENGE = "/api/v1/auth/challenge"
@@ -139,15 +146,16 @@ def _mutated(source: random.Random, content: bytes) -> bytes:
     return content
 
 
+@pytest.mark.goal
 def test_no_bytes_are_answered_with_a_server_error(api: Api) -> None:
-    """A1 for the routes of sign-in, at CI size; CLASH_SOAK=1 takes fifty times as many."""
+    """A1 for the routes of sign-in through a client; `test_fuzz.py` has the many, of every route."""
     source = random.Random(11)
     seeds = [
         (CHALLENGE, GOOD),
         ("/api/v1/auth/verify", b'{"message": "x", "signature": "0x00"}'),
         ("/api/v1/auth/refresh", b'{"refreshToken": "x"}'),
     ]
-    for _ in range(50_000 if os.environ.get("CLASH_SOAK") else 1_000):
+    for _ in range(50_000 if os.environ.get("CLASH_SOAK") else 200):
         path, seed = source.choice(seeds)
         answer = api.client.post(path, content=_mutated(source, seed), headers=JSON)
         assert answer.status_code < 500, (path, answer.text)
@@ -165,3 +173,55 @@ def test_control_a_bug_in_a_route_is_a_500_that_says_nothing(api: Api, monkeypat
     answer = post(api, GOOD)
     assert "42" not in problem(answer, 500, "internal_error")["detail"]
     assert "42" not in answer.text
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/event-stream", "application/json, text/event-stream"])
+def test_an_answer_has_its_time_whatever_a_client_says_that_it_takes(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    let_go = threading.Event()
+    wall = SettableClock(T0)
+    api = Api(Services(settings.model_copy(update={"api_answer_sec": 0.2}), SettableClock(T0), wall), wall)
+    monkeypatch.setattr(health, "read", lambda *_: let_go.wait(20))
+    try:
+        answer = api.client.get("/api/v1/ingestion/health", headers={"accept": accept})
+    finally:
+        let_go.set()
+    problem(answer, 503, "answer_too_slow")
+
+
+@pytest.mark.parametrize("error", [StorageBusy("busy"), StorageFull("full")])
+def test_a_store_that_cannot_say_who_asks_is_no_defect_of_ours(
+    api: Api, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    me = api.bearer(Wallet(1))
+
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sessions, "of_access_token", broken)
+    answer = api.client.get("/api/v1/auth/me", headers=me)
+    problem(answer, 503, "storage_busy" if isinstance(error, StorageBusy) else "storage_full")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "code"),
+    [
+        ("GET", "/api/v1/operator/acts", None, "storage_busy"),
+        ("POST", "/api/v1/operator/acts", {"act": "halt", "reason": "drill"}, "outcome_unknown"),
+    ],
+)
+def test_a_use_that_cannot_be_written_down_is_not_told_of(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: object, code: str
+) -> None:
+    _, text = service_tokens.create(
+        api.services.clash, "desk", ("accounts",), secret=bytes(32), actor="test", now_ms=T0
+    )
+
+    def busy(*_: object, **__: object) -> None:
+        raise StorageBusy("somebody else writes")
+
+    monkeypatch.setattr(service_tokens, "used", busy)
+    answer = api.client.request(method, path, json=body, headers={"x-service-token": text})
+    problem(answer, 503, code)

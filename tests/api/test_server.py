@@ -1,15 +1,17 @@
 """A7: slow and oversized requests are closed by the server itself, and others are served meanwhile (09 F11)."""
 
 import socket
+import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from clash_pipeline.api import server
+from clash_pipeline.api.server import HeadTimeoutProtocol
 from clash_pipeline.clock import SettableClock
 from clash_pipeline.services import Services
 from clash_pipeline.settings import Settings
-from clash_pipeline.storage.files import migrate_all
 from tests.fakes.api_client import T0, Api
 from tests.fakes.api_server import served
 
@@ -18,10 +20,10 @@ Address = tuple[str, int]
 
 
 @pytest.fixture
-def address(settings: Settings) -> Iterator[Address]:
-    """A server that waits half a second for heads and bodies."""
+def address(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Address]:
+    """A server that waits half a second for heads and bodies, and a second for the next request."""
+    monkeypatch.setattr(server, "KEEP_ALIVE_SEC", 1)
     hasty = settings.model_copy(update={"api_receive_sec": 0.5, "api_reads_per_minute": 100_000})
-    migrate_all(hasty)
     wall = SettableClock(T0)
     with served(Api(Services(hasty, SettableClock(T0), wall), wall)) as found:
         yield found
@@ -93,6 +95,38 @@ def test_what_is_not_http_gets_a_problem(address: Address, request_line: bytes) 
     assert answer == b"" or b"malformed_request" in answer
 
 
+@pytest.mark.parametrize("length", [b"Content-Length: 200000", b"Transfer-Encoding: chunked"])
+def test_a_body_that_nobody_asked_for_is_not_waited_for(address: Address, length: bytes) -> None:
+    """The answer is there at once; the rest of the request may trickle in as long as any head may."""
+    with _connected(address) as slow:
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n")
+        assert slow.recv(65_536).startswith(b"HTTP/1.1 200")
+        assert _is_closed_while_it_sends(slow, b"1\r\na\r\n")
+
+
+def test_a_body_that_nobody_asked_for_may_end_and_the_connection_goes_on(address: Address) -> None:
+    with _connected(address) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+        client.sendall(b"late" + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+def _is_closed_while_it_sends(connection: socket.socket, part: bytes, parts: int = 200) -> bool:
+    """Whether the server ends a connection on which something arrives all the time, within some parts."""
+    connection.settimeout(0.1)
+    for _ in range(parts):
+        try:
+            connection.sendall(part)
+            if connection.recv(65_536) == b"":
+                return True
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+    return False
+
+
 def test_headers_that_do_not_end_are_cut_off(address: Address) -> None:
     with _connected(address) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 40_000)
@@ -111,9 +145,36 @@ def test_others_are_served_while_many_are_slow(address: Address) -> None:
             connection.close()
 
 
-def test_control_plain_uvicorn_leaves_a_head_open(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
-    from clash_pipeline.api.server import HeadTimeoutProtocol
+@pytest.mark.soak
+def test_a_healthy_client_is_quick_beside_five_hundred_slow_ones(address: Address) -> None:
+    slow = [_connected(address) for _ in range(500)]
+    took = []
+    try:
+        with httpx.Client(base_url=f"http://{address[0]}:{address[1]}") as healthy:
+            for number in range(1_000):
+                slow[number % 500].close()
+                slow[number % 500] = _connected(address)
+                slow[number % 500].sendall(HEAD + b"Content-Length: 100\r\n\r\n{")
+                began = time.perf_counter()
+                assert healthy.get("/healthz").status_code == 200
+                took.append(time.perf_counter() - began)
+    finally:
+        for connection in slow:
+            connection.close()
+    assert sorted(took)[990] < 0.25
 
+
+def test_control_a_body_that_nobody_asked_for_would_be_waited_for(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HeadTimeoutProtocol, "_owes_a_body", lambda _: False)
+    with _connected(address) as slow:
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert slow.recv(65_536).startswith(b"HTTP/1.1 200")
+        assert not _is_closed_while_it_sends(slow, b"1\r\na\r\n", parts=12)
+
+
+def test_control_plain_uvicorn_leaves_a_head_open(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HeadTimeoutProtocol, "_expect_head", lambda _: None)
     with _connected(address) as slow:
         slow.settimeout(1.5)

@@ -228,6 +228,7 @@ class SessionMachine(RuleBasedStateMachine):
         return self._is_live(session_id) and (counter == current or is_repeat)
 
 
+@pytest.mark.goal
 def test_sessions_behave_as_a_person_would_expect(clash: Database) -> None:
     """A6 at CI size; CLASH_SOAK=1 takes fifty times as many steps."""
     examples = 2_000 if os.environ.get("CLASH_SOAK") else 40

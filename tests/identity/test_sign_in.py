@@ -254,6 +254,7 @@ def _mutated(source: random.Random, text: str) -> str:
     return "".join(characters)
 
 
+@pytest.mark.goal
 def test_no_mutation_of_a_message_or_signature_gets_in(door: Door) -> None:
     """A5 at CI size; CLASH_SOAK=1 takes ten times as many."""
     source, message = random.Random(5), door.challenge(ME).message

@@ -90,6 +90,15 @@ def test_the_owner_sees_trades_and_decisions_with_reasons(owner: Person, operato
         assert "sell 200." in trades
 
 
+def test_its_owner_and_the_desk_see_the_same_positions(owner: Person, operator: Person) -> None:
+    def row(page: str) -> str:
+        return page.partition('<th scope="row">BTC</th>')[2].partition("</tr>")[0]
+
+    own, desk = row(owner.look("/clones/1").text), row(operator.look("/admin/accounts/1").text)
+    assert own == desk
+    assert "574.512" in own
+
+
 def test_foreign_and_absent_clones_look_alike(owner: Person, anybody: Person) -> None:
     for person in (owner, anybody):
         foreign, absent = person.look("/clones/2"), person.look("/clones/99")

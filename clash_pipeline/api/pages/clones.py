@@ -23,6 +23,8 @@ from clash_pipeline.decisions.runs import ArtifactRef, artifacts_of
 from clash_pipeline.prop import accounts, views
 from clash_pipeline.prop.accounts import Account
 from clash_pipeline.prop.snapshots import Snapshot, series
+from clash_pipeline.prop.venue import PaperVenue
+from clash_pipeline.services import Services
 from clash_pipeline.storage.sqlite import Connection
 
 router = pages()
@@ -76,6 +78,8 @@ def one(
         look = _look(connection, clone, is_private=is_private)
     if look.profile is None and not is_private:
         raise not_found("clone")
+    if look.account is not None:
+        look = look._replace(view=_account(parts, look.account.id, now_ms))
     traded = _traded(look)
     chosen = symbol if symbol in traded else next(iter(traded), None)
     return rendering.page(
@@ -131,10 +135,20 @@ def _look(connection: Connection, clone: Clone, *, is_private: bool) -> Look:
         badges=public_profiles.badges(connection, clone.id),
         is_retired=retirement.is_retired(connection, clone.id),
         account=account,
-        view=views.account_view(connection, account.id, tail=FILLS_SHOWN) if account else None,
+        view=None,
         marks=series(connection, account.id, limit=MARKS_SHOWN) if account else [],
         runs=[(run, artifacts_of(connection, run["id"]).get("response")) for run in runs],
     )
+
+
+def _account(parts: Services, account_id: int, now_ms: int) -> dict[str, Any]:
+    """The account as the market stands, which is where its positions would be liquidated."""
+    with parts.clash.read() as connection:
+        held = [symbol for symbol, position in accounts.positions(connection, account_id).items() if position.size]
+    venue = PaperVenue(parts.market, price_jump_pct=parts.settings.price_jump_pct)
+    seen = views.Seen(venue.quotes(held, now_ms), now_ms)
+    with parts.clash.read() as connection:
+        return views.account_view(connection, account_id, tail=FILLS_SHOWN, seen=seen)
 
 
 def _traded(look: Look) -> list[str]:

@@ -8,12 +8,12 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 
+from clash_pipeline.api import uses
 from clash_pipeline.api.pages import forms, rendering
 from clash_pipeline.api.pages.visitors import SignIns, Visitor
 from clash_pipeline.api.problems import Problem
 from clash_pipeline.api.refusals import REFUSALS, problem_of
 from clash_pipeline.api.routing import SERVICE, USER, GuardedRoute
-from clash_pipeline.identity import service_tokens
 from clash_pipeline.services import Services
 
 SAFE = frozenset({"GET", "HEAD"})
@@ -37,9 +37,14 @@ class PageRoute(GuardedRoute):
                 answer = await handle(request)
             except SAYABLE as refusal:
                 answer = self._refused(request, visitor, problem_of(refusal))
-            if visitor.operator is not None and self.access.startswith(SERVICE):
-                _audit(request, visitor.operator, self.path, answer.status_code)
-            return answer
+            if visitor.operator is None or not self.access.startswith(SERVICE):
+                return answer
+            scope = getattr(request.state, "scope", "(none)")
+            services: Services = request.app.state.services
+            failed = await uses.write_down(
+                services, visitor.operator, scope, request.method, self.path, answer.status_code
+            )  # fmt: skip
+            return answer if failed is None else rendering.refusal(request, failed)
 
         return shown
 
@@ -65,15 +70,6 @@ def _known(request: Request) -> Visitor:
     request.state.visitor = visitor
     request.state.principal = replace(request.state.principal, session=visitor.user, service=visitor.operator)
     return visitor
-
-
-def _audit(request: Request, token: service_tokens.ServiceToken, path: str, status: int) -> None:
-    services: Services = request.app.state.services
-    scope = getattr(request.state, "scope", "(none)")
-    with services.clash.write() as connection:
-        service_tokens.used(
-            connection, token, scope, f"{request.method} {path}", status, now_ms=services.wall.now_ms()
-        )  # fmt: skip
 
 
 def _visitor(request: Request) -> Visitor:
