@@ -217,7 +217,7 @@ def test_service_routes_do_not_exist_without_any_token(settings: Settings) -> No
 @pytest.mark.parametrize(("method", "path", "operation"), listed("public"))
 def test_a_public_route_asks_for_nobody(house: StockedArena, method: str, path: str, operation: dict[str, Any]) -> None:
     anonymous = ask(house, method, path, operation, {})
-    expected = {"verify": {401}, "refresh": {401}, "getResult": {404}}.get(operation["operationId"], {200, 304})
+    expected = {"verify": {401}, "refresh": {401}, "getSettlement": {404}}.get(operation["operationId"], {200, 304})
     assert anonymous.status_code in expected, anonymous.text
 
 

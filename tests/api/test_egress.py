@@ -13,7 +13,7 @@ import pytest
 from clash_pipeline.settings import Settings
 from tests.api.test_authorisation import EXISTING, operations
 from tests.fakes import egress
-from tests.fakes.stocked_api import StockedApi
+from tests.fakes.stocked_arena import StockedArena
 from tests.fakes.watched.sitecustomize import LOG, Egress
 
 URL = "http://127.0.0.1:9/canary"
@@ -25,9 +25,9 @@ TELLING = (
 
 
 @pytest.fixture(scope="module")
-def house(stocked_copy: Callable[[], Settings]) -> StockedApi:
+def house(stocked_copy: Callable[[], Settings]) -> StockedArena:
     """One system; nobody minds what is refused there."""
-    return StockedApi(stocked_copy())
+    return StockedArena(stocked_copy().model_copy(update={"api_answer_sec": 120}))
 
 
 def variants(value: Any) -> Iterator[Any]:
@@ -58,7 +58,7 @@ def _names(operation: dict[str, Any]) -> Iterator[str]:
     return (found["name"] for found in operation.get("parameters", ()) if found.get("in") == "query")
 
 
-def test_no_field_of_a_request_becomes_an_address(house: StockedApi) -> None:
+def test_no_field_of_a_request_becomes_an_address(house: StockedArena) -> None:
     shown = {"userToken": house.bearer(), "serviceToken": house.service()}
     asked = 0
     with egress.reached() as hosts:
