@@ -1,7 +1,7 @@
 """A small client of the Dagster web server: launch a backfill or a job, and wait for its end."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -41,12 +41,14 @@ mutation Launch($parameters: ExecutionParams!) {
 }
 """
 RUN_STATUS = "query Status($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status } } }"
-SENSOR = "query Sensor($it: SensorSelector!) { it: sensorOrError(sensorSelector: $it) { ... on Sensor { id } } }"
+TIMED = """
+query Timed($in: RepositorySelector!) {
+  sensors: sensorsOrError(repositorySelector: $in) { ... on Sensors { results { id name } } }
+  schedules: schedulesOrError(repositorySelector: $in) { ... on Schedules { results { id name } } }
+}
+"""
 STOP_SENSOR = "mutation Stop($id: String!) { it: stopSensor(id: $id) { __typename } }"
 START_SENSOR = "mutation Start($it: SensorSelector!) { it: startSensor(sensorSelector: $it) { __typename } }"
-SCHEDULE = """
-query Schedule($it: ScheduleSelector!) { it: scheduleOrError(scheduleSelector: $it) { ... on Schedule { id } } }
-"""
 STOP_SCHEDULE = "mutation Stop($id: String!) { it: stopRunningSchedule(id: $id) { __typename } }"
 START_SCHEDULE = "mutation Start($it: ScheduleSelector!) { it: startSchedule(scheduleSelector: $it) { __typename } }"
 SWITCHED = frozenset({"Sensor", "StopSensorMutationResult", "ScheduleStateResult"})
@@ -63,6 +65,7 @@ class DagsterWeb:
     def __init__(self, url: str) -> None:
         self.url = url
         self._client = httpx.Client(base_url=url, timeout=30)
+        self._resting: list[tuple[str, str]] = []
 
     def close(self) -> None:
         """Close the connections."""
@@ -92,21 +95,22 @@ class DagsterWeb:
         """Launch a job with its default configuration; returns the run id."""
         return self._launch({"jobName": job}, {})
 
-    def pause(self, sensors: Sequence[str], schedules: Sequence[str]) -> None:
-        """Let some sensors and schedules rest until `resume`."""
-        for name in sensors:
-            found = self._ask(SENSOR, {"it": {**REPOSITORY, "sensorName": name}})["it"]
-            self._switch(name, STOP_SENSOR, {"id": self._given(found, "id")})
-        for name in schedules:
-            found = self._ask(SCHEDULE, {"it": {**REPOSITORY, "scheduleName": name}})["it"]
-            self._switch(name, STOP_SCHEDULE, {"id": self._given(found, "id")})
+    def pause(self, *, keeping: Collection[str]) -> None:
+        """Let the sensors and schedules rest that run now, but for those to keep, until `resume`."""
+        found = self._ask(TIMED, {"in": REPOSITORY})
+        for kind, stop in (("sensors", STOP_SENSOR), ("schedules", STOP_SCHEDULE)):
+            for each in self._given(found[kind], "results"):
+                if each["name"] not in keeping:
+                    self._switch(each["name"], stop, {"id": each["id"]})
+                    self._resting.append((kind, each["name"]))
 
-    def resume(self, sensors: Sequence[str], schedules: Sequence[str]) -> None:
+    def resume(self) -> None:
         """Let them look again."""
-        for name in sensors:
-            self._switch(name, START_SENSOR, {"it": {**REPOSITORY, "sensorName": name}})
-        for name in schedules:
-            self._switch(name, START_SCHEDULE, {"it": {**REPOSITORY, "scheduleName": name}})
+        starts = {"sensors": (START_SENSOR, "sensorName"), "schedules": (START_SCHEDULE, "scheduleName")}
+        while self._resting:
+            kind, name = self._resting.pop()
+            mutation, field = starts[kind]
+            self._switch(name, mutation, {"it": {**REPOSITORY, field: name}})
 
     def _switch(self, name: str, mutation: str, variables: Mapping[str, Any]) -> None:
         answer = self._ask(mutation, variables)["it"]["__typename"]

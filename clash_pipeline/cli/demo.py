@@ -15,18 +15,22 @@ from typing import Annotated, Any
 
 import typer
 
+from clash_pipeline.cli import demo_arena
 from clash_pipeline.cli.demo_stage import READY_SEC, Story, example, fresh_home, say, staged
-from clash_pipeline.cli.output import Exit, fail, one_line_errors
+from clash_pipeline.cli.output import Exit, fail, log_to, one_line_errors
+from clash_pipeline.clock import HOUR_MS
 from clash_pipeline.storage.sqlite import one
 
 SEED = 7
 WARM_UP_MINUTES = 12
-DROP_AT = 2 / 5
-STALL_AT = 3 / 5
+FAULTS = {24: "drop", 36: "stall:90s"}
+"""What the venue does wrong, by minute."""
+LONGEST_HOURS = 12
 DAGSTER_WAVES = 1
 """The last decision ticks are left to Dagster's sensor."""
-SENSORS, SCHEDULES = ("due_decisions", "undelivered_fills"), ("mark_every_minute",)
-"""These rest while this process decides and marks at replay speed: a run that finds nothing left costs seconds."""
+LOOKING = frozenset({"observe_ingestion", "watch_alerts"})
+"""Only these sensors look all the time. The others rest while this process does the same at replay speed: a Dagster run
+that finds nothing left to do costs seconds."""
 CLONES = (
     ("Tide", "rules", "majors-trend"),
     ("Wake", "model", "btc-led-alts"),
@@ -44,9 +48,14 @@ ARCHIVED = ("candles_1m", "candles_1h", "technical_indicators")
 def demo(
     recordings: Annotated[Path | None, typer.Option(help="Replay recorded candles from this folder.")] = None,
     synthetic: Annotated[int, typer.Option(help="Seed of the synthetic market.")] = SEED,
-    hours: Annotated[int, typer.Option(min=1, max=48, help="Hours of market to replay.")] = 3,
+    hours: Annotated[
+        int | None, typer.Option(min=1, max=10, help="Only so many hours of trading, without the Arena.")
+    ] = None,
 ) -> None:
-    """Replay hours of a market and let clones trade on it; ends with a report and where to look next."""
+    """Replay hours of a market: clones trade, audition, race and are paid for; ends with a report.
+
+    Without --hours it goes the whole way, which takes about four hours of market.
+    """
     from clash_pipeline.cli import demo_report
     from clash_pipeline.cli.dagster_web import DagsterError
     from clash_pipeline.replay.driver import ReplayStuck
@@ -57,6 +66,8 @@ def demo(
         example(strategy)
     home = fresh_home()
     typer.echo(f"data in {home}")
+    (home / "logs").mkdir()
+    log_to((home / "logs" / "demo.log").open("a", encoding="utf-8"))
     market = ["--recordings", str(recordings.resolve())] if recordings else ["--synthetic", str(synthetic)]
     try:
         with staged(home, market) as story:
@@ -72,26 +83,34 @@ def demo(
 # the replay
 
 
-def _replay(story: Story, hours: int) -> None:
-    """Step through the hours: warm up, decide at each tick, break the link twice, leave the last ticks to Dagster."""
-    from clash_pipeline.clock import HOUR_MS, MINUTE_MS, SECOND_MS, iso
+def _replay(story: Story, hours: int | None) -> None:
+    """Step through the minutes: warm up, decide at each tick, break the link twice, leave the last ticks to Dagster.
+
+    Without a number of hours the Arena plays its part, and the replay ends when that is over.
+    """
+    from clash_pipeline.clock import MINUTE_MS, SECOND_MS, iso
 
     start = story.driver.controls.now_ms()
-    end = start + hours * HOUR_MS
-    total = hours * 60
     _create_clones_when_listed(story)
-    planned = {int(total * DROP_AT): "drop", int(total * STALL_AT): "stall:90s"}
+    act = iter(()) if hours else demo_arena.lifecycle(story, WARM_UP_MINUTES)
     backfills = _backfills(story, start)
-    last_ticks = end - DAGSTER_WAVES * story.settings.default_cadence_sec * 1000
-    for number, minute in enumerate(story.driver.minutes(end - MINUTE_MS)):
-        if number in planned:
-            story.driver.controls.add_faults(planned[number])
-            story.faults.append(f"{iso(minute + MINUTE_MS)} {planned[number]}")
+    left = DAGSTER_WAVES * story.settings.default_cadence_sec // 60
+    for number, minute in enumerate(story.driver.minutes(start + LONGEST_HOURS * HOUR_MS)):
+        if number in FAULTS:
+            story.driver.controls.add_faults(FAULTS[number])
+            story.faults.append(f"{iso(minute + MINUTE_MS)} {FAULTS[number]}")
+        is_last_part = number >= hours * 60 - left if hours else story.play.is_over
         if number >= WARM_UP_MINUTES:
-            _wave(story, by_dagster=minute >= last_ticks and _has_taken_over(story))
+            _wave(story, by_dagster=is_last_part and _has_taken_over(story))
+        if not hours:
+            demo_arena.turn(story, number)
+        next(act, None)
         next(backfills, None)
         if number % 30 == 29:
-            say("replay", f"{iso(minute)[11:16]}Z, {number + 1} of {total} minutes")
+            say("replay", f"{iso(minute + MINUTE_MS)[11:16]}Z, {number + 1} minutes")
+        left -= is_last_part
+        if left <= 0:
+            break
     for _ in backfills:  # time goes on slowly, because the venue's weight budget needs it
         story.driver.controls.advance(story.driver.controls.now_ms() + SECOND_MS)
         time.sleep(POLL_SEC)
@@ -111,14 +130,19 @@ def _create_clones_when_listed(story: Story) -> None:
 
 def _clash(story: Story, *words: str) -> dict[str, Any]:
     """Run a command of ours, as a person would, and read its JSON."""
+    done = run(story, *words)
+    if done.returncode:
+        fail(done.stderr.strip() or f"{' '.join(words)} ended with {done.returncode}", Exit.UNAVAILABLE)
+    return dict(json.loads(done.stdout))
+
+
+def run(story: Story, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of ours on the demo's home."""
     from clash_pipeline.cli.up import child_environment
 
     command = [sys.executable, "-m", "clash_pipeline.cli.main", *words]
     environment = {**child_environment(story.settings), **story.secrets}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)  # noqa: S603  # our own command line
-    if done.returncode:
-        fail(done.stderr.strip() or f"{' '.join(words)} ended with {done.returncode}", Exit.UNAVAILABLE)
-    return dict(json.loads(done.stdout))
+    return subprocess.run(command, env=environment, capture_output=True, text=True)  # noqa: S603  # our own command line
 
 
 def _is_listed(story: Story) -> bool:
@@ -130,24 +154,26 @@ def _wave(story: Story, *, by_dagster: bool) -> None:
     """Decide what is due, here or by waiting for Dagster's sensor, then mark every account."""
     from clash_pipeline.decisions import waves
     from clash_pipeline.prop import accounts, marks
+    from clash_pipeline.prop.venue import PaperVenue
 
-    found = waves.due(story.services)
+    services = story.services
+    found = waves.due(services)
+    if by_dagster:
+        _wait_for_dagster(story)
+    elif found or waves.deliverable(services):
+        waves.run_once(services, worker="demo")
     if found:
-        if by_dagster:
-            _wait_for_dagster(story)
-        else:
-            waves.run_once(story.services, worker="demo")
         story.waves.append(("Dagster's sensor" if by_dagster else "the worker", len(found)))
-    with story.services.clash.read() as connection:
+    with services.clash.read() as connection:
         open_ids = accounts.open_ids(connection)
-    for account_id in open_ids:
-        marks.mark(story.services.clash, story.services.market, account_id, story.services.clock.now_ms())
+    venue = PaperVenue(services.market, price_jump_pct=services.settings.price_jump_pct)
+    marks.mark_all(services.clash, venue, open_ids, services.clock.now_ms())
 
 
 def _has_taken_over(story: Story) -> bool:
     """Whether Dagster's sensors look for due work; they begin when they are first asked for."""
     if not story.is_dagsters and story.dagster.is_ready():
-        story.dagster.resume(SENSORS, SCHEDULES)
+        story.dagster.resume()
         story.is_dagsters = True
     return story.is_dagsters
 
@@ -156,15 +182,21 @@ def _wait_for_dagster(story: Story) -> None:
     from clash_pipeline.decisions import waves
 
     deadline = time.monotonic() + WAVE_SEC
-    while waves.due(story.services) or _at_work(story):
+    while waves.due(story.services) or waves.deliverable(story.services) or _at_work(story):
         if time.monotonic() > deadline:
             fail(f"Dagster's sensor did not decide in {WAVE_SEC:g} s; log: {story.settings.home / 'logs'}")
         time.sleep(0.2)
 
 
 def _at_work(story: Story) -> bool:
+    """Whether a run is being decided; one that has its answer and waits for its common minute is not."""
     with story.services.clash.read() as connection:
-        return bool(one(connection, "SELECT count(*) FROM decision_runs WHERE state IN ('queued', 'running')"))
+        return bool(
+            one(
+                connection,
+                "SELECT count(*) FROM decision_runs WHERE state IN ('queued', 'running') AND response_hash IS NULL",
+            )
+        )
 
 
 # Dagster's part
@@ -182,7 +214,7 @@ def _backfills(story: Story, start: int) -> Iterator[None]:
     dagster = story.dagster
     while not dagster.is_ready():
         yield
-    dagster.pause(SENSORS, SCHEDULES)
+    dagster.pause(keeping=LOOKING)
     say("dagster", f"{dagster.url} is up: lineage, partitions, runs")
     repair = dagster.materialize(["hyperliquid_candles_1m_repair"], day)
     yield from _until(story, f"materialized the minutes of {day} from the venue", lambda: dagster.run_ended(repair))

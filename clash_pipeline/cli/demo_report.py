@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from clash_pipeline.cli import demo_accounts
+from clash_pipeline.cli import demo_accounts, demo_arena_report
 from clash_pipeline.cli.output import table
 from clash_pipeline.clock import iso
 
@@ -37,6 +37,8 @@ def show(story: "Story") -> bool:
     is_equal = _compare_with_venue(story)
     _dagster(story)
     demo_accounts.show(story)
+    if story.play.is_over:
+        demo_arena_report.show(story)
     is_clean = _books(story)
     _where_next(story)
     return is_equal and is_clean
@@ -122,14 +124,12 @@ def _dagster(story: "Story") -> None:
 
 
 def _books(story: "Story") -> bool:
-    from clash_pipeline.prop.audit import audit
+    """Every invariant, as `clash audit` checks them."""
+    from clash_pipeline.cli.demo import run
 
-    report = audit(story.services.clash)
-    counted = f"{report.accounts} accounts, {report.groups} ledger groups, {report.fills} fills"
-    typer.secho(f"\nAudit: {'clean' if report.is_clean else 'DIFFERENCES'} ({counted})", bold=True)
-    for difference in report.differences[:5]:
-        typer.echo(f"  {difference.message}")
-    return report.is_clean
+    done = run(story, "audit")
+    typer.secho(f"\nAudit: {done.stdout.strip()}", bold=True)
+    return done.returncode == 0
 
 
 def _where_next(story: "Story") -> None:
@@ -143,6 +143,7 @@ Where to look next (it took {time.monotonic() - story.started:.0f} s):
   {clash} prop account 1       an account, its fills and its ledger
   {clash} decisions list       every decision; `decisions show N` what it read and what the gates said
   {clash} model spending       what models took of each budget
+  {clash} serve                the pages: the Arena, races, the Hall of Fame, at http://127.0.0.1:8787
   {clash} market candles BTC   the market memory
   {clash} archive list         what left SQLite"""
     )

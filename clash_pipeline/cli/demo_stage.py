@@ -6,32 +6,28 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from clash_pipeline.cli import demo_settings
+from clash_pipeline.cli.demo_settings import MODEL, PERSONA, START, free_port
 from clash_pipeline.cli.output import Exit, fail
 
 if TYPE_CHECKING:
     from clash_pipeline.cli.dagster_web import DagsterWeb
+    from clash_pipeline.cli.demo_arena import Play
     from clash_pipeline.cli.supervise import Child
+    from clash_pipeline.economy.chain.confirming import Parts as ChainParts
     from clash_pipeline.replay.driver import Driver
     from clash_pipeline.services import Services
     from clash_pipeline.settings import Settings
 
-START = "2025-07-24T06:00Z"
-"""Inside the recorded days, with a whole day two days before that the venue still answers for."""
 EXAMPLES = Path(__file__).resolve().parents[2] / "doc" / "examples"
 MARKER = ".clash-demo"
 READY_SEC = 120.0
-DEFAULT_PORTS = (3000, 4266)
-PERSONA = "trader"
-MODEL = "clash-replay"
-MODEL_PRICES = "0.15,0.60"
-SECRETS = {"CLASH_MODEL_KEY": "replayed"}
-"""What the children must know and no setting hands on; the replayed endpoint takes any key."""
 
 
 @dataclass
@@ -42,6 +38,8 @@ class Story:
     services: "Services"
     driver: "Driver"
     dagster: "DagsterWeb"
+    chain: "ChainParts"
+    play: "Play"
     started: float
     secrets: Mapping[str, str]
     is_dagsters: bool = False
@@ -80,29 +78,39 @@ def example(name: str) -> Path:
 def staged(home: Path, market: list[str]) -> Iterator[Story]:
     """Everything up and running, and all of it stopped again whatever happens."""
     from clash_pipeline.cli.dagster_web import DagsterWeb
+    from clash_pipeline.cli.demo_arena import Play
     from clash_pipeline.cli.supervise import Supervisor
     from clash_pipeline.cli.up import dagster_children, ingester
+    from clash_pipeline.replay.clock import stepped_clock
     from clash_pipeline.replay.driver import Driver
     from clash_pipeline.services import build
 
     started = time.monotonic()
-    url, model_url = (f"http://127.0.0.1:{_free_port()}" for _ in range(2))
+    url, model_url, chain_url = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
+    secrets = demo_settings.secrets(chain_url)
     venue = _served(home, "venue", url, [*market, "--start", START])
     model = _served(home, "model", model_url, ["serve", "--persona", PERSONA])
+    resolver = demo_settings.resolver(secrets["CLASH_PAYOUT_KEY"])
+    chain = _served(home, "chain", chain_url, ["serve", "--clock", f"{url}/clock", "--resolver", resolver])
     with Supervisor([venue, model], _quiet), ExitStack() as opened:
         driver = Driver(url, [lambda minute: _is_in_memory(services, minute)])
         _wait("the replayed venues", venue, lambda: _answers(driver))
         say("venues", f"{url} replays {'recordings' if 'recordings' in market[0] else 'a synthetic market'}")
-        _wait("the replayed model", model, lambda: _listens(model_url))
+        opened.enter_context(Supervisor([chain], _quiet))
+        for child, address in ((model, model_url), (chain, chain_url)):
+            _wait(f"the replayed {child.name}", child, lambda address=address: _listens(address))  # type: ignore[misc]
         say("model", f"{model_url}/v1 answers as {MODEL}, the persona {PERSONA}")
-        settings = _settings(home, url, model_url)
-        services = build(settings, migrate=True)
+        say("chain", f"{chain_url}/a and /b are two endpoints of a chain with our vault")
+        settings = demo_settings.settings(home, url, model_url, chain_url, secrets)
+        services = replace(build(settings, migrate=True), clock=stepped_clock(driver.controls))
         opened.callback(services.close)
         web = DagsterWeb(f"http://127.0.0.1:{settings.dagster_port}")
         opened.callback(web.close)
-        with Supervisor(_knowing([ingester(settings), *dagster_children(settings)]), _quiet):
+        parts = opened.enter_context(services.chain())
+        assert parts is not None, "the demo has a chain"
+        with Supervisor(_knowing([ingester(settings), *dagster_children(settings)], secrets), _quiet):
             say("dagster", f"{web.url} starts in the background")
-            yield Story(settings, services, driver, web, started, SECRETS)
+            yield Story(settings, services, driver, web, parts, Play(), started, secrets)
 
 
 def _served(home: Path, command: str, url: str, words: Sequence[str]) -> "Child":
@@ -113,44 +121,11 @@ def _served(home: Path, command: str, url: str, words: Sequence[str]) -> "Child"
     return Child(command, whole, dict(os.environ), home / "logs" / f"{command}.log")
 
 
-def _knowing(children: Sequence["Child"]) -> list["Child"]:
+def _knowing(children: Sequence["Child"], secrets: Mapping[str, str]) -> list["Child"]:
     """The same processes with the secrets in their environment, which settings never hand on."""
     for child in children:
-        child.environment = {**child.environment, **SECRETS}
+        child.environment = {**child.environment, **secrets}
     return list(children)
-
-
-def _settings(home: Path, url: str, model_url: str) -> "Settings":
-    """A system of its own on free ports, pointed at the replays; only the object store may be yours."""
-    from clash_pipeline.replay.environment import environment
-    from clash_pipeline.settings import load
-
-    web_port, grpc_port = (_free_port(preferred) for preferred in DEFAULT_PORTS)
-    return load(
-        {
-            **{key: value for key, value in os.environ.items() if key.startswith("CLASH_STORE")},
-            **environment(url),
-            **SECRETS,
-            "CLASH_MODEL_URL": f"{model_url}/v1",
-            "CLASH_MODEL_1": MODEL,
-            "CLASH_MODEL_1_PRICES": MODEL_PRICES,
-            "CLASH_HOME": str(home),
-            "CLASH_SYMBOLS": ",".join(_traded(url)),
-            "CLASH_DAGSTER_PORT": str(web_port),
-            "CLASH_DAGSTER_GRPC_PORT": str(grpc_port),
-            "CLASH_DECIDE_EVERY_SEC": "5",
-        }
-    )
-
-
-def _traded(url: str) -> list[str]:
-    """What has a book: the recorded registry is younger than the candles and lists coins that were not traded yet."""
-    import httpx
-
-    perps, contexts = httpx.post(f"{url}/info", json={"type": "metaAndAssetCtxs"}).json()
-    pairs = httpx.post(f"{url}/info", json={"type": "spotMetaAndAssetCtxs"}).json()[1]
-    names = [perp["name"] for perp, context in zip(perps["universe"], contexts, strict=True) if context["midPx"]]
-    return names + [pair["coin"] for pair in pairs if pair["midPx"]]
 
 
 def _is_in_memory(services: "Services", minute: int) -> bool:
@@ -202,15 +177,3 @@ def _wait(what: str, child: "Child", is_done: Callable[[], bool]) -> None:
         if not child.is_alive() or time.monotonic() > deadline:
             fail(f"{what} did not start:\n{child.last_lines()}", Exit.UNAVAILABLE)
         time.sleep(0.05)
-
-
-def _free_port(preferred: int = 0) -> int:
-    import socket
-
-    from clash_pipeline.cli.up import is_free
-
-    if preferred and is_free(preferred):
-        return preferred
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from functools import wraps
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TextIO, TypeVar
 
 import msgspec
 import structlog
@@ -74,6 +74,11 @@ def log_to_stderr(*, warnings_only: bool = False) -> None:
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         processors=[_warnings_only, *others] if warnings_only else others,
     )
+
+
+def log_to(file: TextIO) -> None:
+    """Keep the log of this process in a file, so that what a person watches stays readable."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(file))
 
 
 def _warnings_only(_: Any, method: str, event: Any) -> Any:

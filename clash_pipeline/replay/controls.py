@@ -32,6 +32,8 @@ class VenueControls:
         self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._timeout_sec = timeout_sec
         self._local = threading.local()
+        self.moved_to: int | None = None
+        """Where `advance` moved the time last; None before it did."""
 
     def now_ms(self) -> int:
         """Venue time.
@@ -46,7 +48,8 @@ class VenueControls:
 
     def advance(self, to_ms: int) -> int:
         """Move stepped time; returns when every frame due by then was handed to the sockets."""
-        return int(self.ask("POST", "/clock", {"toMs": to_ms})["nowMs"])
+        self.moved_to = int(self.ask("POST", "/clock", {"toMs": to_ms})["nowMs"])
+        return self.moved_to
 
     def stats(self) -> dict[str, Any]:
         """Counts since the start."""

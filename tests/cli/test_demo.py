@@ -1,5 +1,6 @@
 """`clash demo`: what it refuses before it starts, and (in the soak) the whole of it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,13 +9,25 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from clash_pipeline.cli.demo_stage import MARKER, fresh_home
+from clash_pipeline.cli.demo import CLONES
+from clash_pipeline.cli.demo_arena import CREATORS, HOUSE, ether, variant
+from clash_pipeline.cli.demo_people import sign_in
+from clash_pipeline.cli.demo_stage import MARKER, example, fresh_home
 from clash_pipeline.cli.main import app
+from clash_pipeline.clock import SystemClock
+from clash_pipeline.identity import users
+from clash_pipeline.replay.chain_server import environment
+from clash_pipeline.services import Services
+from clash_pipeline.settings import load
 
-SIGNS = (
+TRADING = (
     "Faults of the venue", "history: all equal", "decision waves by Dagster's sensor", "marked and drawn by Dagster",
     "of Tide, by rules", "of Wake, by model", "of Anchor, by hold", "What the model was told and answered",
     "model calls of clone 2, 0 without an answer", "Audit: clean",
+)  # fmt: skip
+ARENA = (
+    "3 deposits are final: granted", "Doldrums failed", "house clones Tide, Wake, Anchor, Ebb have slots",
+    "an admin retires Anchor: waits, its race holds it", "to the wei", "payouts", "Hall of Fame: Anchor",
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,16 +55,41 @@ def test_recordings_that_are_not_there_are_named(tmp_path):
     assert "/nowhere is not a folder" in said.stderr
 
 
+def test_no_two_clones_of_the_demo_have_the_same_graph():
+    graphs = [json.dumps(variant(strategy, symbols), sort_keys=True) for *_, strategy, symbols in (*CREATORS, HOUSE)]
+    graphs += [json.dumps(json.loads(example(strategy).read_text()), sort_keys=True) for _, _, strategy in CLONES]
+    assert len(set(graphs)) == len(graphs)
+
+
+@pytest.mark.parametrize(
+    ("wei", "said"), [(0, "0 ETH"), (10**16, "0.01 ETH"), (3 * 10**18, "3 ETH"), (1, f"0.{1:018} ETH")]
+)
+def test_amounts_are_said_to_the_wei(wei, said):
+    assert ether(wei) == said
+
+
+def test_a_wallet_of_the_demo_signs_in_as_anybody(clash, tmp_path):
+    settings = load({"CLASH_HOME": str(tmp_path), **environment("http://127.0.0.1:9")})
+    services = Services(settings, SystemClock())
+    services.__dict__["clash"] = clash
+    person = sign_in(services, "Ada")
+    with clash.read() as connection:
+        assert users.wallets(connection, person.user_id) == [person.wallet.address]
+
+
 @pytest.mark.soak
-def test_the_demo_goes_the_whole_way_and_is_sound(tmp_path):
+@pytest.mark.parametrize(
+    ("words", "signs"), [([], TRADING + ARENA), (["--hours", "1"], TRADING)], ids=["whole", "trading"]
+)
+def test_the_demo_goes_the_whole_way_and_is_sound(tmp_path, words, signs):
     done = subprocess.run(
-        [sys.executable, "-m", "clash_pipeline.cli.main", "demo", "--hours", "1"],
+        [sys.executable, "-m", "clash_pipeline.cli.main", "demo", *words],
         cwd=ROOT,
         env={**os.environ, "CLASH_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=1_200,
+        timeout=1_800,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    for sign in SIGNS:
+    for sign in signs:
         assert sign in done.stdout

@@ -4,9 +4,11 @@ A pool looks through all of its connections for each request, so a thousand conn
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -38,11 +40,17 @@ class Encoded(Exception):
     """The response is compressed although that was not asked for; unpacking it could fill the memory."""
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whom we trust, read once in a process: a wave would otherwise spend more time on it than on its decisions."""
+    return httpx2.create_ssl_context()
+
+
 class BoundedTransport(httpx2.AsyncBaseTransport):
     """Many small pools behind one face; reads at most `max_bytes` of each response."""
 
     def __init__(self, connections: int, *, max_bytes: int) -> None:
-        context = httpx2.create_ssl_context()
+        context = _trusted()
         limits = httpx2.Limits(
             max_connections=POOL_CONNECTIONS,
             max_keepalive_connections=POOL_CONNECTIONS,

@@ -1,0 +1,219 @@
+"""The demo's Arena: creators pay and audition, clones race, backers bet, the race settles and pays, one clone retires.
+
+Whatever moves here moves through the product's own services, as its workers and jobs would do it: the watcher of the
+chain, and the clockwork of the Arena. This only does what people would do, and waits.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from clash_pipeline.cli import demo_people as people
+from clash_pipeline.cli import demo_waiting as waiting
+from clash_pipeline.cli.demo_people import Person
+from clash_pipeline.cli.demo_stage import Story, example, say
+from clash_pipeline.clock import iso
+
+if TYPE_CHECKING:
+    from clash_pipeline.clones.clones import EngineName
+    from clash_pipeline.economy.payouts import Authorisation
+
+CREATORS: "tuple[tuple[str, str, EngineName, str, tuple[str, ...]], ...]" = (
+    ("Ada", "Riptide", "rules", "majors-trend", ("AVAX", "DOGE")),
+    ("Ben", "Skipper", "model", "btc-led-alts", ("ETH", "XRP")),
+    ("Cleo", "Doldrums", "hold", "layer1-mean-reversion", ("AVAX", "SUI")),
+)
+"""Who makes which clone: its engine, the example it follows, and the assets it chose."""
+HOUSE: "tuple[str, EngineName, str, tuple[str, ...]]" = ("Ebb", "rules", "layer1-mean-reversion", ("LTC", "SUI"))
+"""One more clone of the house, so that the field is large enough whoever passes."""
+BACKERS = ("Dora", "Emil", "Fay")
+RETIRES = "Anchor"
+REASON = "it only ever holds"
+WATCHED_EVERY_MIN = 5
+"""While nobody waits for a deposit, the watcher looks this often."""
+
+
+@dataclass
+class Play:
+    """What happened, for the report."""
+
+    clones: dict[int, str] = field(default_factory=dict)
+    creators: dict[int, Person] = field(default_factory=dict)
+    """By clone."""
+    wallets: dict[str, Person] = field(default_factory=dict)
+    """By address."""
+    fees: list[int] = field(default_factory=list)
+    tickets: list[int] = field(default_factory=list)
+    race_id: int | None = None
+    retires: int | None = None
+    awaits_chain: bool = False
+    is_over: bool = False
+
+
+# what the product does by the clock
+
+
+def turn(story: Story, number: int) -> None:
+    """One minute of the watcher and of the clockwork, as `clash worker economy` and `clash worker arena` turn them."""
+    from clash_pipeline.arena import clockwork
+    from clash_pipeline.economy.minding import mind
+
+    play, services = story.play, story.services
+    if play.awaits_chain or number % WATCHED_EVERY_MIN == 0:
+        mind(services.clash, services.settings, story.chain, services.clock.now_ms())
+    for moved in clockwork.advance(services, services.clock.now_ms()):
+        if moved.kind in {"race", "slot"}:
+            say(moved.kind, f"{moved.kind} {moved.id}: {moved.state}")
+
+
+# what people do
+
+
+def lifecycle(story: Story, warm_up: int) -> Iterator[None]:
+    """The whole way of a clone, a step a minute; `warm_up` is how many minutes indicators need."""
+    play = story.play
+    _arrive(story)
+    yield from waiting.bought(story, play.fees)
+    while warm_up > 0:  # the deposits took a minute or two of it
+        warm_up -= 1
+        yield
+    _submit(story)
+    yield from waiting.until(story, "every audition was judged", lambda: not waiting.auditions_in(story, "running"))
+    _tell_verdicts(story)
+    _fill_slots(story)
+    yield from waiting.until(story, "a race sells tickets", lambda: waiting.race_in(story, "accumulating"))
+    _bet(story)
+    yield from waiting.bought(story, play.tickets)
+    yield from waiting.until(story, "sales are over", lambda: waiting.race_in(story, "launching", "live"))
+    _ask_to_retire(story)
+    yield from waiting.until(story, "the race was settled", lambda: waiting.race_in(story, "settled", "archived"))
+    yield from _paid_out(story)
+    yield from waiting.until(story, f"{RETIRES} is in the Hall of Fame", lambda: waiting.is_retired(story))
+    play.is_over = True
+
+
+def _arrive(story: Story) -> None:
+    """Three people sign in, make a clone each, and pay the fee of its audition."""
+    play, services = story.play, story.services
+    for who, name, engine, strategy, symbols in CREATORS:
+        person = people.sign_in(services, who)
+        clone_id = people.create(services, person.owner, name, engine, variant(strategy, symbols), f"Made by {who}.")
+        quoted = people.buy(services, person, "audition", clone_id)
+        play.clones[clone_id], play.creators[clone_id] = name, person
+        play.wallets[person.wallet.address] = person
+        play.fees.append(quoted.id)
+        say(
+            "creators", f"{who} signs in, makes {name} (clone {clone_id}, {engine}) and pays {ether(quoted.amount_wei)}"
+        )
+
+
+def variant(strategy: str, symbols: tuple[str, ...]) -> Any:
+    """An example's graph with other assets: no two clones of a race have the same."""
+    graph = json.loads(example(strategy).read_text("utf-8"))
+    for node in graph["nodes"]:
+        if node["type"] == "asset_selection":
+            node["config"] = {"explicitlyEnabledSymbols": list(symbols)}
+        node["config"].pop("assetOverrides", None)
+    return graph
+
+
+def _submit(story: Story) -> None:
+    from clash_pipeline.arena import auditions
+
+    services = story.services
+    for clone_id, person in story.play.creators.items():
+        with services.clash.write() as connection:
+            made = auditions.submit(
+                connection, services.settings, clone_id, actor=person.owner, now_ms=services.clock.now_ms()
+            )
+        say("audition", f"{story.play.clones[clone_id]}: audition {made.id} until {iso(made.ends_at)[11:16]}Z")
+
+
+def _tell_verdicts(story: Story) -> None:
+    for found in reversed(waiting.auditions_in(story, "passed", "failed", "voided")):
+        why = f", {found.reason}" if found.cause else ""
+        say("audition", f"{story.play.clones[found.clone_id]} {found.state}{why}")
+
+
+def _fill_slots(story: Story) -> None:
+    """The house lets its own clones in, so that there is a field whoever passed."""
+    from clash_pipeline.arena import admin
+    from clash_pipeline.clones import clones
+    from clash_pipeline.clones.clones import OPERATOR
+
+    services, now_ms = story.services, story.services.clock.now_ms()
+    name, engine, strategy, symbols = HOUSE
+    people.create(services, OPERATOR, name, engine, variant(strategy, symbols), "Of the house.")
+    with services.clash.read() as connection:
+        house = clones.every(connection, owner=OPERATOR)
+    for clone in house:
+        story.play.clones[clone.id] = clone.name
+        if clone.name != name:
+            people.show(services, clone.id, clone.name, "Of the house.", OPERATOR)
+        admin.admit(
+            services.clash, services.settings, clone.id, actor=OPERATOR, reason="to fill the field", now_ms=now_ms
+        )
+    say("arena", f"house clones {', '.join(clone.name for clone in house)} have slots")
+
+
+def _bet(story: Story) -> None:
+    """Backers buy tickets on the field: most on the first, none on the last; a creator backs their own."""
+    from clash_pipeline.economy import pools
+
+    play, services = story.play, story.services
+    race = waiting.the_race(story)
+    play.race_id = race.id
+    with services.clash.read() as connection:
+        field_ = [clone.clone_id for clone in pools.field(connection, race.id, with_left=False)]
+    favourites = sorted(field_, key=lambda clone_id: (clone_id not in play.creators, clone_id))
+    buyers = [people.sign_in(services, name) for name in BACKERS]
+    bets = [(buyer, clone_id) for buyer in buyers for clone_id in favourites if play.clones[clone_id] != RETIRES]
+    bets += [(person, clone_id) for clone_id, person in play.creators.items() if clone_id in field_]
+    for number, (buyer, clone_id) in enumerate(bets):
+        quoted = people.buy(services, buyer, "ticket", clone_id, race.id, count=1 + number * 3 // 2 % 4)
+        play.wallets[buyer.wallet.address] = buyer
+        play.tickets.append(quoted.id)
+    say("race", f"race {race.id} starts {iso(race.starts_at)[11:16]}Z: {len(field_)} clones, {len(bets)} bets are paid")
+
+
+def _ask_to_retire(story: Story) -> None:
+    """An admin's act: it waits for the race that holds the clone, and keeps it out of the next."""
+    from clash_pipeline.arena import admin
+    from clash_pipeline.clones.clones import OPERATOR
+
+    services = story.services
+    clone_id = next(clone_id for clone_id, name in story.play.clones.items() if name == RETIRES)
+    story.play.retires = clone_id
+    outcome = admin.retire(services.clash, clone_id, actor=OPERATOR, reason=REASON, now_ms=services.clock.now_ms())
+    say("arena", f"an admin retires {RETIRES}: {outcome}" + (", its race holds it" if outcome == "waits" else ""))
+
+
+def _paid_out(story: Story) -> Iterator[None]:
+    """Everybody who is owed something asks for an authorisation and takes it to the vault."""
+    from clash_pipeline.economy import payables, payouts
+    from clash_pipeline.economy.signing import signer_from
+
+    services, play = story.services, story.play
+    signer, limits = signer_from(services.settings), payouts.limits_from(services.settings)
+    assert signer is not None, "the demo has a key"
+    with services.clash.read() as connection:
+        owed = payables.every(connection, race_id=play.race_id, state="claimable", limit=1_000)
+    for item in owed:
+        allowed: Authorisation = payouts.authorise(
+            story.chain, signer, limits, item.id, actor=f"user:{item.user_id}", now_ms=services.clock.now_ms()
+        )
+        people.take(services, item.recipient, allowed)
+    play.awaits_chain = True
+    yield from waiting.until(story, f"{len(owed)} payouts were taken", lambda: not waiting.owed(story))
+    play.awaits_chain = False
+    say(
+        "payouts",
+        f"{len(owed)} authorised, taken from the vault and seen there: {ether(sum(p.amount_wei for p in owed))}",
+    )
+
+
+def ether(wei: int) -> str:
+    """An amount for people, exact."""
+    whole, rest = divmod(wei, 10**18)
+    return f"{whole}.{rest:018d}".rstrip("0").rstrip(".") + " ETH"
