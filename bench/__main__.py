@@ -1,4 +1,4 @@
-"""`python -m bench [name ...] [--quick]`: print the tables, write bench.json, and the figures of doc/performance.md."""
+"""`python -m bench [name ...] [--quick] [--record]`: print the tables, write bench.json and doc/performance.md."""
 
 import argparse
 import logging
@@ -20,6 +20,9 @@ MODULES = (
     "compile",
     "model",
     "decisions",
+    "submission",
+    "latency",
+    "events",
     "api",
     "economy",
 )
@@ -27,12 +30,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    """Run what was asked for; only a full run replaces the figures in the documents."""
+    """Run what was asked for; a full run replaces the figures in the documents, others only where that is asked."""
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="Ours, the peers' and the floor's figures, side by side."
     )
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(MODULES)}; default all")
     parser.add_argument("--quick", action="store_true", help="small sizes and two rounds, to see that it works")
+    parser.add_argument(
+        "--record", action="store_true", help="keep the named benches' figures beside the recorded ones"
+    )
     asked = parser.parse_args()
     if unknown := sorted(set(asked.names) - set(MODULES)):
         parser.error(f"no such bench: {', '.join(unknown)}; there are {', '.join(MODULES)}")
@@ -46,8 +52,8 @@ def main() -> None:
             benches[bench.name] = bench
             rows += found
     report.write_json(ROOT / "bench.json", rows, asked.quick)
-    if not asked.quick and not asked.names:
-        report.write_markdown(ROOT / "doc" / "performance.md", benches, rows)
+    if not asked.quick and (asked.record or not asked.names):
+        report.write_markdown(ROOT / "doc" / "performance.md", benches, rows, keeps_others=bool(asked.names))
 
 
 if __name__ == "__main__":

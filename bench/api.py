@@ -2,7 +2,7 @@
 
 Every server is a process of its own; the client speaks HTTP over bare sockets, kept open, and is not what limits. The
 floor is FastAPI as uvicorn serves it by itself; the peer is the same routes behind this system's way of serving, which
-reads heads with h11 so that they have a time limit.
+reads heads with h11 so that they have a time limit. Each round takes a fixed time.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ import uvloop
 from bench.harness import Bench, Contender
 from clash_pipeline.settings import Settings, load
 
-CONNECTIONS, REQUESTS, SNAPSHOTS = 16, 1_500, 2_880
+CONNECTIONS, SECONDS, SNAPSHOTS = 16, 1.5, 2_880
 HEAD_END = b"\r\n\r\n"
 
 
@@ -57,31 +57,31 @@ class Address(NamedTuple):
 
 
 class Load(NamedTuple):
-    """The same request again and again to one server; `spent` are the seconds of each answer."""
+    """The same request to one server for so many seconds; `spent` are those of each answer."""
 
     port: int
     request: bytes
-    requests: int
+    seconds: float
     spent: list[float]
 
 
 def benches(quick: bool) -> tuple[Bench, ...]:
     """One bench a route."""
-    return tuple(_bench(route, 100 if quick else REQUESTS) for route in ROUTES)
+    return tuple(_bench(route, 0.2 if quick else SECONDS) for route in ROUTES)
 
 
-def _bench(route: Route, requests: int) -> Bench:
+def _bench(route: Route, seconds: float) -> Bench:
     contenders = (
-        Contender("bare FastAPI", "floor", partial(_bare, route, requests, False), run, figures),
-        Contender("bare FastAPI, our server", "peer", partial(_bare, route, requests, True), run, figures),
-        Contender("clash", "ours", partial(_ours, route, requests), run, figures),
+        Contender("bare FastAPI", "floor", partial(_bare, route, seconds, False), run, figures),
+        Contender("bare FastAPI, our server", "peer", partial(_bare, route, seconds, True), run, figures),
+        Contender("clash", "ours", partial(_ours, route, seconds), run, figures),
     )
     title = f"One worker, {CONNECTIONS} connections: {route.name}"
-    return Bench(f"api, {route.name}", title, "requests", contenders, 5, has_memory=False)
+    return Bench(f"api, {route.name}", title, "requests", contenders, 3, has_memory=False)
 
 
 def run(load: Load) -> int:
-    """All requests over some connections, each sending the next when it has its answer."""
+    """Some connections, each sending the next request when it has its answer."""
     load.spent.clear()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_send_all(load))
@@ -95,10 +95,10 @@ def figures(load: Load) -> Mapping[str, float]:
 
 
 class Client(asyncio.Protocol):
-    """One connection: takes numbers from a shared supply until there are none."""
+    """One connection: a request after the other until a moment."""
 
-    def __init__(self, load: Load, left: Any) -> None:
-        self._load, self._left = load, left
+    def __init__(self, load: Load, until: float) -> None:
+        self._load, self._until = load, until
         self._got = b""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -126,7 +126,7 @@ class Client(asyncio.Protocol):
             self.done.set_exception(exc or ConnectionError("the server closed a connection that was in use"))
 
     def _next(self) -> None:
-        if next(self._left, None) is None:
+        if time.perf_counter() >= self._until:
             self.done.set_result(None)
             self._transport.close()
             return
@@ -141,21 +141,21 @@ def _size_of(got: bytes) -> int | None:
 
 
 async def _send_all(load: Load) -> None:
-    loop, left = asyncio.get_running_loop(), iter(range(load.requests))
+    loop, until = asyncio.get_running_loop(), time.perf_counter() + load.seconds
     made = [
-        await loop.create_connection(partial(Client, load, left), "127.0.0.1", load.port) for _ in range(CONNECTIONS)
+        await loop.create_connection(partial(Client, load, until), "127.0.0.1", load.port) for _ in range(CONNECTIONS)
     ]
     await asyncio.gather(*(client.done for _, client in made))
 
 
-def _ours(route: Route, requests: int) -> Load:
+def _ours(route: Route, seconds: float) -> Load:
     server = _product()
-    return Load(server.port, _request(route, server), requests, [])
+    return Load(server.port, _request(route, server), seconds, [])
 
 
-def _bare(route: Route, requests: int, is_our_server: bool) -> Load:
+def _bare(route: Route, seconds: float, is_our_server: bool) -> Load:
     server = _floor(is_our_server)
-    return Load(server.port, _request(route, server), requests, [])
+    return Load(server.port, _request(route, server), seconds, [])
 
 
 def _request(route: Route, server: Address) -> bytes:

@@ -1,15 +1,13 @@
 """Waves: everything that is due, from the look to the ledger, stage by stage, and how it grows with the accounts.
 
-`python -m bench decisions` measures 100 and 1,000 accounts of ten assets. `python -m bench.decisions 10000` measures
-another number of them, `--events` the bytes that a day of waves leaves in Dagster's history, and `--latency MINUTES`
-how long it takes from the close of a minute to the applied decision, through a real daemon.
+`python -m bench decisions` measures 100 and 1,000 accounts of ten assets, `python -m bench.decisions 10000` another
+number of them.
 """
 
 import argparse
 import asyncio
 import logging
 import shutil
-import socket
 import tempfile
 import time
 import weakref
@@ -29,7 +27,7 @@ from bench.market_memory import AS_OF
 from bench.packet import Box, _box
 from clash_pipeline.archive.file_store import FileStore
 from clash_pipeline.archive.stores import MemoryStore
-from clash_pipeline.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from clash_pipeline.clock import HOUR_MS, MINUTE_MS
 from clash_pipeline.clones import clones, entitlements
 from clash_pipeline.clones.graph import simple_graph
 from clash_pipeline.decisions import claims, waves
@@ -39,9 +37,7 @@ from clash_pipeline.decisions.engines.rules import RulesEngine
 from clash_pipeline.decisions.packet import Packet
 from clash_pipeline.market import listing
 from clash_pipeline.prop import accounts, policy
-from clash_pipeline.settings import Settings, load
-from clash_pipeline.storage.files import migrate_all
-from clash_pipeline.storage.sqlite import Database, one
+from clash_pipeline.storage.sqlite import one
 
 TRADED, DAYS = 10, 2
 SIZES = (100, 1_000)
@@ -71,7 +67,15 @@ def benches(quick: bool) -> tuple[Bench, ...]:
     )  # fmt: skip
     look = tuple(contender for count in sizes for contender in _look(count))
     return (
-        Bench("decisions", f"A wave of accounts with {TRADED} assets, stage by stage", "runs", whole, 1, is_long=True),
+        Bench(
+            "decisions",
+            f"A wave of accounts with {TRADED} assets, stage by stage",
+            "runs",
+            whole,
+            1,
+            is_long=True,
+            has_memory=False,
+        ),
         Bench("decisions, due", "Looking for what is due", "looks", look, 5),
     )
 
@@ -228,123 +232,12 @@ def _clocked(spent: "Counter[str]", stage: str) -> Iterator[None]:
     spent[stage] += time.perf_counter() - started  # type: ignore[assignment]
 
 
-# Dagster's history
-
-
-def events(count: int) -> None:
-    """What one wave, one fill run, one mark and the ticks of the sensors leave in Dagster's history, and so a day."""
-    import dagster as dg
-
-    from clash_pipeline.definitions import build_definitions
-
-    box = _traders(count, "memory")
-    home = Path(tempfile.mkdtemp(prefix="clash-bench-dagster-"))
-    job = build_definitions({"services": box}, box.settings).resolve_job_def
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
-        job("mark_to_market").execute_in_process(instance=instance)
-        for name, runs_a_day in (("decide_due", DAY_MS // 300_000 * 5), ("mark_to_market", 1_440)):
-            before = _bytes(home)
-            assert job(name).execute_in_process(instance=instance).success
-            grown = _bytes(home) - before
-            print(f"{name} of {count} accounts: {grown / 1024:,.0f} KiB; {runs_a_day:,} a day: "
-                  f"{grown * runs_a_day / 2**20:,.0f} MiB")  # fmt: skip
-    shutil.rmtree(home, ignore_errors=True)
-
-
-def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-# through the real daemon
-
-
-def latency(count: int, minutes: int) -> None:
-    """From the close of a minute to the applied decision: a code server and a daemon, as `clash up` starts them.
-
-    So many clones have a sandbox that decides each minute, and as many a race account on the common grid of a minute.
-    """
-    from clash_pipeline.cli import up
-    from clash_pipeline.cli.dagster import write_dagster_home
-    from clash_pipeline.cli.supervise import Supervisor
-
-    home = Path(tempfile.mkdtemp(prefix="clash-bench-live-"))
-    settings = load(
-        {
-            "CLASH_HOME": str(home), "CLASH_DAGSTER_GRPC_PORT": str(_free_port()), "CLASH_DECIDE_EVERY_SEC": "5",
-            "CLASH_RACE_MIN_CADENCE_SEC": "60", "CLASH_MIN_CADENCE_SEC": "60",
-        }
-    )  # fmt: skip
-    migrate_all(settings)
-    clash = _live(settings, count, minutes)
-    write_dagster_home(settings)
-    with Supervisor(up.dagster_children(settings)[:2], print) as supervisor:
-        until = time.monotonic() + minutes * 60
-        while time.monotonic() < until:
-            supervisor.look()
-            time.sleep(1)
-    with clash.read() as connection:
-        for kind, delay in (("sandbox", 0), ("race", 60)):
-            rows = connection.execute(_APPLIED, (kind,)).fetchall()
-            took = sorted((row["finished_at"] - row["tick"]) / 1_000 - delay for row in rows if row["is_applied"])
-            late = sum(row["reason"] == "late" for row in rows)
-            said = f"p50 {took[len(took) // 2]:.1f} s, p95 {took[int(len(took) * 0.95)]:.1f} s" if took else "none"
-            print(f"{kind}: {len(rows)} runs ended, {len(took)} applied, {late} late; after its instant {said}")
-    clash.close()
-    shutil.rmtree(home, ignore_errors=True)
-
-
-_APPLIED = """
-SELECT r.tick, r.reason, r.finished_at,
-       r.state = 'completed' AND (r.reason <> 'hold' OR r.fill_at IS NULL) AS is_applied
-FROM decision_runs r JOIN prop_accounts a ON a.id = r.account_id
-WHERE a.kind = ? AND r.finished_at IS NOT NULL AND r.kind = 'due'
-"""
-
-
-def _live(settings: Settings, count: int, minutes: int) -> Database:
-    """Clones of BTC at the machine's time, beside a market whose next minutes are written down already."""
-    from clash_pipeline.archive.choice import store_from
-    from clash_pipeline.clock import SettableClock, minute_of
-    from clash_pipeline.storage.files import open_clash, open_market
-    from tests.fakes import market_rows
-    from tests.fakes.world import RISING, World
-
-    now_ms = time.time_ns() // 1_000_000
-    world = World(settings, SettableClock(now_ms), open_clash(settings), open_market(settings), store_from(settings))
-    market_rows.list_asset(world.market, "BTC", sz_decimals=3, max_leverage=40)
-    for number in range(count):
-        clone_id, _ = world.clone("BTC", name=f"Clone {number}", cadence_sec=60)
-        world.race(clone_id)
-    for number in range(-5, minutes + 5):
-        t = minute_of(now_ms) + number * MINUTE_MS
-        market_rows.candle(world.market, "BTC", t, "100", known_at=min(now_ms, t + MINUTE_MS))
-        rows: dict[str, Any] = {**RISING, "macd_hist": 0.3 + number / 100}
-        market_rows.indicators(world.market, "BTC", t, known_at=min(now_ms, t + MINUTE_MS), **rows)
-        market_rows.context(world.market, "BTC", t, mark="100")
-    world.market.close()
-    return world.clash
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def main() -> None:
-    """Another size, or the bytes of Dagster's history."""
+    """Another size."""
     parser = argparse.ArgumentParser(prog="python -m bench.decisions", description=__doc__)
     parser.add_argument("accounts", nargs="?", type=int, default=1_000, help="how many accounts")
-    parser.add_argument("--events", action="store_true", help="bytes in Dagster's history instead")
-    parser.add_argument("--latency", type=int, metavar="MINUTES", help="minute close to applied, through the daemon")
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    if asked.events:
-        events(asked.accounts)
-        return
-    if asked.latency:
-        latency(asked.accounts, asked.latency)
-        return
     for name, engine in (("rules", RulesEngine()), ("all orders", Orders())):
         contender = _wave(asked.accounts, name, engine, "memory")
         box = contender.prepare()

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import structlog
 
@@ -75,10 +75,17 @@ class Row:
     missing: str = ""
 
 
+class Taken(NamedTuple):
+    """One round: how long it took and how much was done."""
+
+    seconds: float
+    amount: int
+
+
 def compare(bench: Bench, module: str, quick: bool) -> list[Row]:
     """Run the contenders of a bench in turn for some rounds."""
     rows = {each.name: Row(bench.name, each.name, each.kind, bench.unit) for each in bench.contenders}
-    times: dict[str, list[float]] = {name: [] for name in rows}
+    times: dict[str, list[Taken]] = {name: [] for name in rows}
     for number in range((2 if quick else bench.rounds) + (not bench.is_long)):
         for contender in bench.contenders:
             row = rows[contender.name]
@@ -119,7 +126,7 @@ def benches_of(module: str, quick: bool) -> tuple[Bench, ...]:
     return found
 
 
-def _once(contender: Contender, row: Row, times: list[float]) -> None:
+def _once(contender: Contender, row: Row, times: list[Taken]) -> None:
     try:
         prepared = contender.prepare()
     except ImportError as error:
@@ -130,16 +137,17 @@ def _once(contender: Contender, row: Row, times: list[float]) -> None:
     try:
         started = time.perf_counter()
         row.amount = contender.run(prepared)
-        times.append(time.perf_counter() - started)
+        times.append(Taken(time.perf_counter() - started, row.amount))
     finally:
         gc.enable()
     row.figures = dict(contender.figures(prepared))
 
 
-def _summarise(row: Row, times: list[float]) -> None:
+def _summarise(row: Row, times: list[Taken]) -> None:
     if times:
-        row.median_sec, row.min_sec, row.max_sec = statistics.median(times), min(times), max(times)
-        row.per_sec = row.amount / row.median_sec
+        seconds = [taken.seconds for taken in times]
+        row.median_sec, row.min_sec, row.max_sec = statistics.median(seconds), min(seconds), max(seconds)
+        row.per_sec = statistics.median(taken.amount / taken.seconds for taken in times)
 
 
 def _relate(rows: list[Row]) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from bench.harness import Bench, Row
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-WIDTH = 140
+HEADING, WIDTH = "### ", 140
 HEADINGS = ("contender", "", "per second", "median", "min … max", "× floor", "ours ×", "peak MiB", "added", "")
 
 
@@ -55,17 +55,27 @@ def write_json(path: Path, rows: list[Row], quick: bool) -> None:
     path.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def write_markdown(path: Path, benches: dict[str, Bench], rows: list[Row]) -> None:
-    """Put the tables between the markers of a document; the text around them stays.
+def write_markdown(path: Path, benches: dict[str, Bench], rows: list[Row], *, keeps_others: bool = False) -> None:
+    """Put the tables between the markers of a document; the text around them stays, and so do other tables if wanted.
 
     Raises:
         ValueError: the document has no markers.
     """
     before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    present, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{path} has no {BEGIN} and {END}")
-    path.write_text(before + BEGIN + "\n" + "\n".join(_markdown(benches, rows)) + "\n" + END + after)
+    tables = _tables(present) if keeps_others else {}
+    tables |= _tables("\n".join(_markdown(benches, rows)))
+    made = "".join(f"\n{HEADING}{title}\n{table}\n" for title, table in tables.items())
+    path.write_text(f"{before}{BEGIN}\nMeasured on {machine()}.\n{made}{END}{after}")
+
+
+def _tables(text: str) -> dict[str, str]:
+    """The tables of a text by their titles."""
+    _, *parts = text.split(HEADING)
+    cut = (part.partition("\n") for part in parts)
+    return {title: table.rstrip() for title, _, table in cut}
 
 
 def machine() -> str:
@@ -74,10 +84,9 @@ def machine() -> str:
 
 
 def _markdown(benches: dict[str, Bench], rows: list[Row]) -> Iterator[str]:
-    yield f"Measured on {machine()}."
     for name, group in groupby(rows, key=lambda row: row.bench):
         found = list(group)
-        yield f"\n### {benches[name].title}\n"
+        yield f"\n{HEADING}{benches[name].title}\n"
         yield f"| {' | '.join(HEADINGS)} |".replace("per second", f"{benches[name].unit}/s")
         yield "| --- | --- |" + " ---: |" * 7 + " --- |"
         yield from (f"| {' | '.join(cells(row))} |" for row in found)
