@@ -4,12 +4,11 @@ A clone in an audition is held: its version, engine, model and toggles stay as t
 the caller's is checked at the door.
 """
 
-from dataclasses import dataclass
-
 from clash_pipeline import canonical
 from clash_pipeline.arena import admission, criteria, facts, queue
-from clash_pipeline.arena.criteria import Finding, Judge, Rules, Verdict
-from clash_pipeline.arena.refusals import ArenaConflict, ArenaUnknown, GateClosed
+from clash_pipeline.arena.audition_rows import Audition, every, get, open_of
+from clash_pipeline.arena.criteria import Finding, Judge, Verdict
+from clash_pipeline.arena.refusals import ArenaConflict, GateClosed
 from clash_pipeline.clock import MINUTE_MS, SECOND_MS, minute_of
 from clash_pipeline.clones import holds
 from clash_pipeline.clones.versions import Version, active_version
@@ -18,11 +17,12 @@ from clash_pipeline.faults import fault, point
 from clash_pipeline.prop import accounts, policy, results
 from clash_pipeline.prop.results import Result
 from clash_pipeline.settings import Settings
-from clash_pipeline.storage.sqlite import Connection, Database, Row, one
+from clash_pipeline.storage.sqlite import Connection, Database, one
 from clash_pipeline.units import USD, scaled_text
 
+__all__ = ["Audition", "every", "get", "open_of"]  # of the rows, read through here
+
 ARENA = "arena"
-OPEN = frozenset({"submitted", "running"})
 REPEATABLE = frozenset({"failed", "voided"})
 AFTER_INSERTED = point("arena.audition.after_inserted")
 AFTER_CREDIT = point("arena.audition.after_credit")
@@ -31,37 +31,6 @@ AFTER_STARTED = point("arena.audition.after_started")
 AFTER_JUDGED = point("arena.audition.after_judged")
 AFTER_RELEASED = point("arena.audition.after_released")
 AFTER_QUEUED = point("arena.audition.after_queued")
-
-
-@dataclass(frozen=True)
-class Audition:
-    """An audition as stored; `findings` are empty until it was judged, `cause` names the criterion that failed it."""
-
-    id: int
-    clone_id: int
-    purchase_id: int
-    retry_of: int | None
-    version_id: int
-    compiled_hash: str
-    account_id: int | None
-    state: str
-    submitted_at: int
-    submitted_by: str
-    starts_at: int
-    ends_at: int
-    rules: Rules
-    rules_hash: str
-    result_hash: str | None
-    findings: tuple[Finding, ...]
-    cause: str | None
-    ended_at: int | None
-    ended_by: str | None
-    reason: str | None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was neither judged nor voided."""
-        return self.state in OPEN
 
 
 # submitting
@@ -173,35 +142,7 @@ def store_voided(connection: Connection, audition: Audition, *, actor: str, reas
     _require_one(changed.rowcount, audition)
 
 
-# reading
-
-
-def get(connection: Connection, audition_id: int) -> Audition:
-    """One audition.
-
-    Raises:
-        ArenaUnknown: no such audition.
-    """
-    row = connection.execute("SELECT * FROM auditions WHERE id = ?", (audition_id,)).fetchone()
-    if row is None:
-        raise ArenaUnknown(f"there is no audition {audition_id}")
-    return _audition(row)
-
-
-def open_of(connection: Connection, clone_id: int) -> Audition | None:
-    """The audition that a clone is in, if any."""
-    row = connection.execute(
-        "SELECT * FROM auditions WHERE clone_id = ? AND state IN ('submitted', 'running')", (clone_id,)
-    ).fetchone()
-    return None if row is None else _audition(row)
-
-
-def every(connection: Connection, *, clone_id: int | None = None, limit: int = 100) -> list[Audition]:
-    """The newest auditions, of all clones or of one, newest first."""
-    rows = connection.execute(
-        "SELECT * FROM auditions WHERE ?1 IS NULL OR clone_id = ?1 ORDER BY id DESC LIMIT ?2", (clone_id, limit)
-    )
-    return [_audition(row) for row in rows]
+# what is underneath
 
 
 def _due(connection: Connection) -> list[int]:
@@ -300,16 +241,3 @@ def shown(finding: Finding, value: int | None) -> str:
 def _require_one(changed: int, audition: Audition) -> None:
     if changed != 1:
         raise ArenaConflict(f"audition {audition.id} is no longer {audition.state}")
-
-
-def _audition(row: Row) -> Audition:
-    stored = dict(row)
-    said = stored.pop("criteria")
-    del stored["criteria_hash"]
-    return Audition(
-        **{
-            **stored,
-            "rules": criteria.decode(stored["rules"]),
-            "findings": criteria.findings_from(said) if said else (),
-        }
-    )

@@ -22,6 +22,7 @@ ROOM = Path(clash_pipeline.prop.__file__).parent
 MONEY = [
     *(path for path in ROOM.glob("*.py") if path.name not in STATISTICS),
     Path(clash_pipeline.__file__).parent / "units.py",
+    *(Path(clash_pipeline.__file__).parent / "arena").glob("*.py"),
 ]
 
 
