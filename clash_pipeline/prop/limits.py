@@ -84,10 +84,11 @@ def stop_invalid(case: Case) -> Rejection | None:
     """
     if case.opening is None:
         return None
-    for name in ("stop_loss_pct", "take_profit_pct"):
+    for name, most in (("stop_loss_pct", orders.WHOLE), ("take_profit_pct", orders.FURTHEST_TARGET)):
         text = getattr(case.proposal, name)
-        if text is not None and orders.percent(text) is None:
-            return Rejection("stop_invalid", {"field": name, "value": text[:40], "limit": "above 0, at most 100"})
+        if text is not None and orders.percent(text, most) is None:
+            limit = f"above 0, at most {100 * most // orders.WHOLE}"
+            return Rejection("stop_invalid", {"field": name, "value": text[:40], "limit": limit})
     for name, trigger, direction in (("stop", case.armed.stop, -1), ("target", case.armed.target, 1)):
         if trigger is not None and (found := _wrong_side(case, name, trigger, direction)):
             return found

@@ -16,6 +16,8 @@ from clash_pipeline.units import Rounding, UnitError, mul_div, parse_scaled
 PERCENT_DECIMALS = 6
 WHOLE = 100 * 10**PERCENT_DECIMALS
 """100 %, in the unit of a parsed percentage."""
+FURTHEST_TARGET = 10 * WHOLE
+"""A target may lie as far ahead as an answer may ask for: ten times the price (03)."""
 OPENING = {"open_long": 1, "open_short": -1}
 
 
@@ -41,13 +43,14 @@ class Leg:
         return "buy" if self.is_buy else "sell"
 
 
-def percent(text: str) -> int | None:
-    """A percentage from 0 (exclusive) to 100 in units of 1e-6 %, or None when it is none."""
+def percent(text: str, most: int = WHOLE) -> int | None:
+    """A percentage from 0 (exclusive) to 100, or to `most`, in units of 1e-6 %; None when it is none."""
     try:
-        value = parse_scaled(text, PERCENT_DECIMALS, max_int_digits=3, name="sizePct")
+        digits = len(str(100 * most // WHOLE))
+        value = parse_scaled(text, PERCENT_DECIMALS, max_int_digits=digits, name="sizePct")
     except UnitError:
         return None
-    return value if 0 < value <= WHOLE else None
+    return value if 0 < value <= most else None
 
 
 def requested(proposal: Proposal, position: Position, equity: int) -> int | None:

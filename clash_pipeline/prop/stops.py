@@ -6,7 +6,7 @@ it sells, up where it buys.
 
 from typing import NamedTuple
 
-from clash_pipeline.prop.orders import WHOLE, percent
+from clash_pipeline.prop.orders import FURTHEST_TARGET, WHOLE, percent
 from clash_pipeline.prop.positions import Position
 from clash_pipeline.prop.proposal import Proposal
 from clash_pipeline.units import Grid, Rounding, mul_div
@@ -32,7 +32,7 @@ def armed(proposal: Proposal, held: Position, side: int, price: int, grid: Grid)
     stop, target = proposal.stop_loss_pct, proposal.take_profit_pct
     return Armed(
         kept.stop if stop is None else _trigger(price, -side, percent(stop), side, grid),
-        kept.target if target is None else _trigger(price, side, percent(target), side, grid),
+        kept.target if target is None else _trigger(price, side, percent(target, FURTHEST_TARGET), side, grid),
     )
 
 

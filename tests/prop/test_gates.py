@@ -199,9 +199,11 @@ def test_liquidity_limit_above_the_slippage_an_account_may_pay_but_never_for_a_r
 
 
 def test_stop_invalid_where_it_is_no_percentage(desk: Desk) -> None:
-    for text in ("0", "-1", "100.1", "NaN", "1e1", ""):
+    for text in ("0", "-1", "NaN", "1e1", ""):
         assert refused(desk, "stop_invalid", stop=text)["field"] == "stop_loss_pct"
         assert refused(desk, "stop_invalid", target=text)["field"] == "take_profit_pct"
+    assert refused(desk, "stop_invalid", stop="100.1")["limit"] == "above 0, at most 100"
+    assert refused(desk, "stop_invalid", target="1000.1")["limit"] == "above 0, at most 1000"
 
 
 def test_stop_invalid_on_the_wrong_side_of_the_execution_price_or_the_mark(desk: Desk) -> None:

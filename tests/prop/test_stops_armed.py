@@ -33,6 +33,14 @@ def test_a_short_stands_the_other_way_round_and_rounds_up(desk: Desk) -> None:
     assert held(desk) == ("104.98", "91.975")
 
 
+def test_a_target_may_lie_as_far_ahead_as_an_answer_may_ask(desk: Desk) -> None:
+    """Answers ask for up to 1,000 %: for a long that is a price; a short cannot gain more than all of it."""
+    assert desk.order("open_short", target="150").reject_code == "stop_invalid"
+    assert desk.order("open_long", target="1000").status == "filled"
+    assert held(desk) == (None, "1100.3")
+    assert desk.order("increase", size_pct="1", target="1000.000001").reject_code == "stop_invalid"
+
+
 def test_an_increase_keeps_what_it_does_not_name_and_rearms_what_it_does(desk: Desk) -> None:
     desk.order("open_long", stop="5", target="8")
     desk.order("increase", size_pct="5")
