@@ -195,8 +195,8 @@ def _choices(
     """The branch, what its account says, and the candidates among its assets."""
     branch = looking.branch_of(version, branch_id)
     facts = looking.facts(seen, quotes, moment)
-    cap = seen.entitlement.candidates
-    return branch, facts, tuple(candidates.choose(branch, facts.book, quotes, moment, cap=cap))
+    cap, universe = seen.entitlement.candidates, seen.view.account.policy.symbols
+    return branch, facts, tuple(candidates.choose(branch, facts.book, quotes, moment, cap=cap, universe=universe))
 
 
 def _packets(

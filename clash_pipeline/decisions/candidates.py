@@ -6,7 +6,7 @@ beats nobody. Larger first, symbol by name where equal (02 Candidates).
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from clash_pipeline.clock import SECOND_MS
@@ -28,17 +28,21 @@ class Choice:
 
 
 def choose(
-    branch: Branch, book: Book, quotes: Mapping[str, Quote], now_ms: int, *, cap: int = CANDIDATE_CAP
-) -> list[Choice]:
+    branch: Branch, book: Book, quotes: Mapping[str, Quote], now_ms: int, *, cap: int = CANDIDATE_CAP,
+    universe: Collection[str] | None = None,
+) -> list[Choice]:  # fmt: skip
     """Every asset of the branch: candidates in their order, those beyond the cap, then the others by name.
 
-    What is held is always decided about and counts towards the cap; `cap` is what the entitlement allows.
+    What is held is always decided about and counts towards the cap; `cap` is what the entitlement allows, `universe`
+    what the account's terms allow to trade, None everything.
     """
     held: list[BranchAsset] = []
     free: list[BranchAsset] = []
     choices: list[Choice] = []
     for asset in branch.assets:
         why = _reason(asset, branch, book, quotes.get(asset.symbol), now_ms)
+        if why is None and universe is not None and asset.symbol not in {*universe, *book.positions}:
+            why = "not_in_universe"
         if why is not None:
             choices.append(Choice(asset, why))
         else:

@@ -8,26 +8,19 @@ from typing import Any
 import pytest
 
 from clash_pipeline import faults
-from clash_pipeline.arena import cancelling, course, finishing, opening, race_audit
+from clash_pipeline.arena import finishing, race_audit
 from clash_pipeline.economy.audit import audit as audit_money
 from clash_pipeline.storage import sqlite as storage
 from tests.fakes import racing
 from tests.fakes.circuit import Circuit
 from tests.fakes.forking import Parent, parent_of
-from tests.fakes.racing import Scenario
+from tests.fakes.racing import POINTS, REMOVAL, Scenario
 
 KILLED = -9
 SEEDS, SOAK_SEEDS = range(30), range(30, 1_030)
 OTHERS = 7
 EVERY = 12
 KILLED_AT: set[str] = set()
-POINTS = frozenset(
-    name
-    for module in (opening, course, cancelling, finishing)
-    for name in vars(module).values()
-    if isinstance(name, str) and name in faults.REGISTERED
-)
-"""Where the way of a race can be cut."""
 Rows = dict[str, list[tuple[Any, ...]]]
 
 
@@ -117,6 +110,22 @@ def test_a_race_that_is_killed_ends_as_the_undisturbed_one(template: Path, paren
         states.add(state)
     assert states == {"archived", "cancelled"}
     assert at >= POINTS
+
+
+def test_a_removal_that_is_killed_happened_whole_or_not_at_all(template: Path, parent: Parent, tmp_path: Path) -> None:
+    home = racing.copied(template, tmp_path / "removal")
+    with racing.opened(home) as circuit:
+        circuit.hear()
+        racing.in_process(circuit)
+        one = circuit.entrants(1)[0].clone_id
+        before = racing.rows(circuit.clash)
+        order = {"home": str(home), "now_ms": circuit.now, "price": "100", "remove": one}
+        for point in sorted(REMOVAL):
+            assert parent.order(**order, fault=f"{point}:kill") == KILLED
+            assert racing.rows(circuit.clash) == before
+        assert parent.order(**order) == 0
+        assert [one.state for one in circuit.entrants(1)].count("removed") == 1
+        assert race_audit.audit(circuit.clash) == []
 
 
 @pytest.mark.soak

@@ -107,3 +107,12 @@ def test_the_cap_is_the_lower_of_what_is_asked_and_what_is_granted(wanted: int, 
 def test_order_does_not_depend_on_the_order_of_the_quotes(quotes: list[Quote]) -> None:
     of = branch(*(f"C{number}" for number in range(12)), cap=5)
     assert chosen(of, *quotes) == chosen(of, *sorted(quotes, key=lambda one: one.symbol))
+
+
+def test_an_asset_outside_the_universe_of_the_account_is_not_decided_about_unless_it_is_held() -> None:
+    """Races trade perps above a volume only; everything else there is what it is in a sandbox."""
+    of, known = branch("BTC", "ETH", "SOL"), {symbol: quote(symbol) for symbol in ("BTC", "ETH", "SOL")}
+    found = choose(of, Book(100_000 * USD, {}), known, NOW, universe=("ETH",))
+    assert [(one.asset.symbol, one.skipped) for one in found] == [
+        ("ETH", None), ("BTC", "not_in_universe"), ("SOL", "not_in_universe"),
+    ]  # fmt: skip

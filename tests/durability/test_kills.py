@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 
 from tests.fakes.forking import ROOT
+from tests.fakes.racing import POINTS, REMOVAL
 
 ELSEWHERE = frozenset({"ingester.before_commit", "ingester.after_commit", "repair.before_store"})
 """Points of market memory, which can be fetched again: the ingester is killed there over its own stream (D2)."""
+
+RACES = POINTS | REMOVAL
+"""Points on the way of a race: tests/arena/test_kills.py kills at each of them and compares every row (W6)."""
 
 
 def lives(folder: Path, *, kills: int = 0, times: int = 0, mode: str = "honest", seed: int = 1) -> dict[str, Any]:
@@ -33,7 +37,7 @@ def test_every_fault_point_three_times(tmp_path: Path) -> None:
     assert report["kills"] >= 3 * len(report["points"])
     assert report["taken_up"] > 0
     unreached = set(report["registered"]) - set(report["points"])
-    assert unreached <= ELSEWHERE, "a new fault point needs an act that reaches it"
+    assert unreached <= ELSEWHERE | RACES, "a new fault point needs an act that reaches it"
     assert len(report["points"]) >= 30
 
 

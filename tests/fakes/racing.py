@@ -14,7 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from clash_pipeline.arena import clockwork, race_admin
+from clash_pipeline import faults
+from clash_pipeline.arena import cancelling, clockwork, course, finishing, opening, race_admin
 from clash_pipeline.arena.races import Race
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS, SettableClock
 from clash_pipeline.clones import clones
@@ -30,6 +31,14 @@ from tests.fakes.steady_venue import SteadyVenue
 from tests.fakes.till import Till
 from tests.fakes.troupe import Troupe
 
+POINTS = frozenset(
+    name
+    for module in (opening, course, cancelling, finishing)
+    for name in vars(module).values()
+    if isinstance(name, str) and name in faults.REGISTERED
+)
+"""Where the way of a race can be cut; W6 kills at each of them."""
+REMOVAL = frozenset({race_admin.AFTER_REMOVED, race_admin.AFTER_LEFT})
 BEGIN = 1_753_100_000_000
 HOUSES, PEOPLE = 5, 4
 Fate = Literal["finished", "late", "silent", "too few", "called off", "halted"]
@@ -180,6 +189,9 @@ def _and_exit(order: Mapping[str, Any]) -> None:
 def _advance(order: Mapping[str, Any]) -> None:
     settings = load({"CLASH_HOME": order["home"]})
     clash, market = open_clash(settings), open_market(settings)
+    if "remove" in order:
+        race_admin.remove(clash, 1, order["remove"], actor="root", reason="a cheat", now_ms=order["now_ms"])
+        return
     stage = Circuit(settings, SettableClock(order["now_ms"]), clash, market, None)  # type: ignore[arg-type]
     clockwork.advance(stage, order["now_ms"], execution=SteadyVenue(order["price"]))
 
