@@ -8,7 +8,7 @@ NPM_QUIETLY := --no-package-lock --no-audit --no-fund --ignore-scripts --silent
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench soak clean
+.PHONY: help setup demo up test tests checked check bench soak clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,8 +31,14 @@ demo: setup ## the whole way on replayed venues, in a few minutes (RECORDINGS=DI
 up: setup ## ingester, API, Dagster and its web page against the live venues, until Ctrl-C
 	@$(BIN)/clash up
 
-test: setup check ## static care, then every test
+test: setup ## static care beside every test; either can fail it
+	@$(MAKE) --no-print-directory --keep-going -j2 checked tests
+
+tests:
 	@$(BIN)/python -m pytest -q -n $${TEST_WORKERS:-2} --dist worksteal
+
+checked: # says nothing until it is through, so that what it finds stands together
+	@found=$$($(MAKE) --no-print-directory check 2>&1) || { printf '\nmake check:\n%s\n' "$$found"; exit 1; }
 
 check: setup ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet .

@@ -16,6 +16,8 @@ from tests.fakes.api_client import T0, Api
 from tests.fakes.stocked_arena import StockedArena
 from tests.fakes.wallet import Wallet
 
+pytestmark = pytest.mark.goal
+
 EXISTING = {
     "cloneId": "1", "runId": "1", "accountId": "1", "symbol": "BTC", "kind": "packet", "number": "1", "profileId": "1",
     "reportId": "1", "purchaseId": "1", "auditionId": "1", "raceId": "3", "payableId": "4",

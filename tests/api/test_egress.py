@@ -16,6 +16,8 @@ from tests.fakes import egress
 from tests.fakes.stocked_arena import StockedArena
 from tests.fakes.watched.sitecustomize import LOG, Egress
 
+pytestmark = pytest.mark.goal
+
 URL = "http://127.0.0.1:9/canary"
 TELLING = (
     "host", "origin", "referer", "forwarded", "x-forwarded-host", "x-forwarded-for", "x-original-url", "x-rewrite-url",

@@ -52,18 +52,19 @@ def seeds(house: StockedArena) -> list[Seed]:
     return found
 
 
-def fire(house: StockedArena, count: int) -> None:
+def fire(house: StockedArena, count: int, part: int = 0) -> None:
     """So many requests, none with an answer that is wrong; of four, one comes with a good token."""
     known = seeds(house)
     unknown = [replace(seed, headers=tuple(pair for pair in seed.headers if pair[0] not in TOKENS)) for seed in known]
-    shown = random.Random(SEED)
+    shown = random.Random(SEED + part)
     found = barrage(house.api.app, known, count // 4, shown) + barrage(house.api.app, unknown, count * 3 // 4, shown)
-    assert found == [], f"seed {SEED}: {len(found)} of {count}, first {found[0]}"
+    assert found == [], f"seed {SEED + part}: {len(found)} of {count}, first {found[0]}"
 
 
 @pytest.mark.slow
-def test_fifty_thousand_raw_requests(house: StockedArena) -> None:
-    fire(house, 50_000)
+@pytest.mark.parametrize("part", range(4))
+def test_fifty_thousand_raw_requests(house: StockedArena, part: int) -> None:
+    fire(house, 12_500, part)
 
 
 @pytest.mark.soak

@@ -12,6 +12,8 @@ from tests.fakes.api_client import problem
 from tests.fakes.contract import schema
 from tests.fakes.stocked_arena import StockedArena
 
+pytestmark = pytest.mark.goal
+
 FREE_FORM = frozenset({"saveDraft", "validateGraph"})
 """Their body is a graph, whose own unknown fields the clone service refuses."""
 LISTED = 20

@@ -13,6 +13,8 @@ from clash_pipeline.storage.files import migrate_all
 from tests.fakes.api_client import T0, Api, problem
 from tests.fakes.wallet import Wallet
 
+pytestmark = pytest.mark.goal
+
 
 def test_the_allowance_is_there_at_once_and_not_one_more() -> None:
     allowance = Allowance(5)

@@ -152,6 +152,7 @@ def test_what_was_refused_is_not_kept_and_left_nothing(routed: Api) -> None:
     assert _post(routed, me).json() == {"notes": 1}
 
 
+@pytest.mark.goal
 def test_of_fifty_at_once_one_has_an_effect(routed: Api) -> None:
     me, answers = routed.bearer(Wallet(1)) | KEY, []
     threads = [threading.Thread(target=lambda: answers.append(_post(routed, me))) for _ in range(50)]
@@ -164,6 +165,17 @@ def test_of_fifty_at_once_one_has_an_effect(routed: Api) -> None:
     assert len(kept) + len(waiting) == 50
     assert {answer.text for answer in kept} == {'{"notes":1}'}
     assert all(answer.headers["retry-after"] == "1" for answer in waiting)
+    later = [_post(routed, me) for _ in waiting]
+    assert {(answer.status_code, answer.text) for answer in later} <= {(201, '{"notes":1}')}
+
+
+def test_control_without_memory_a_repeat_would_have_its_effect_again(
+    routed: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "_kept", lambda *_: None)
+    monkeypatch.setattr(idempotency, "_keep", lambda *_: None)
+    me = routed.bearer(Wallet(1)) | KEY
+    assert [_post(routed, me).json() for _ in range(2)] == [{"notes": 1}, {"notes": 2}]
 
 
 def test_answers_are_forgotten_after_seven_days(routed: Api) -> None:

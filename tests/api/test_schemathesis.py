@@ -16,6 +16,8 @@ from tests.conftest import SOAK
 from tests.fakes.api_server import served
 from tests.fakes.stocked_arena import StockedArena
 
+pytestmark = pytest.mark.goal
+
 CASES = 1_000 if SOAK else 4
 """Random ones, behind the dozens that its coverage phase makes of every operation."""
 STREAMS = frozenset({"streamFills", "streamIngestion"})

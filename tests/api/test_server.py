@@ -15,6 +15,8 @@ from clash_pipeline.settings import Settings
 from tests.fakes.api_client import T0, Api
 from tests.fakes.api_server import served
 
+pytestmark = pytest.mark.goal
+
 HEAD = b"POST /api/v1/auth/challenge HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 Address = tuple[str, int]
 
