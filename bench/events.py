@@ -25,6 +25,8 @@ RUNS_A_DAY = {
     "fill_prop_orders": DAY_MS // CADENCE_MS,
     "mark_to_market": DAY_MS // MINUTE_MS,
 }
+QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+"""Only what is printed; the history is the same."""
 
 
 @dg.op
@@ -50,7 +52,7 @@ class History:
         if name in RUNS_A_DAY:
             box = _traders(accounts, "memory")
             self.job = build_definitions({"services": box}, box.settings).resolve_job_def(name)
-        empty.execute_in_process(instance=self.instance)
+        empty.execute_in_process(instance=self.instance, run_config=QUIET)
         self.before = self.size()
 
     def size(self) -> int:
@@ -71,7 +73,7 @@ def benches(quick: bool) -> tuple[Bench, ...]:
 
 def run(history: History) -> int:
     """One run."""
-    if not history.job.execute_in_process(instance=history.instance).success:
+    if not history.job.execute_in_process(instance=history.instance, run_config=QUIET).success:
         raise RuntimeError(f"{history.job.name} failed")
     return 1
 
