@@ -23,10 +23,11 @@ def quick(migrated_home: Path, tmp_path: Path) -> Database:
     return Database(tmp_path / "clash.db", application_id=CLASH_APPLICATION_ID, synchronous="NORMAL")
 
 
-def test_five_thousand_scenarios(quick: Database) -> None:
-    problems, tried = storm(quick, 1, batches=25, size=200)
+@pytest.mark.parametrize("seed", range(5))
+def test_five_thousand_scenarios(quick: Database, seed: int) -> None:
+    problems, tried = storm(quick, seed, batches=5, size=200)
     assert problems == []
-    assert tried.total() >= 5_000
+    assert tried.total() >= 1_000
     assert {twist.__name__ for twist in TWISTS} <= set(tried)
     assert audit(quick).is_clean
 
