@@ -2,7 +2,7 @@
 
 import pytest
 
-from clash_pipeline.arena import course, race_admin, race_audit, races, strikes
+from clash_pipeline.arena import course, race_admin, race_audit, races, rests, strikes
 from clash_pipeline.arena.refusals import ArenaConflict, ArenaUnknown
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS, SECOND_MS
 from clash_pipeline.clones import clones, holds
@@ -104,6 +104,27 @@ def test_a_frozen_clone_keeps_its_version_and_toggles(circuit: Circuit) -> None:
         clones.set_trading(circuit.clash, clone_id, False, now_ms=circuit.now)
     with pytest.raises(CloneHeld):
         circuit.troupe.publish(clone_id, 1_200)
+
+
+def test_a_rest_gives_an_owner_the_time_to_publish(circuit: Circuit) -> None:
+    """Asked for while the clone is held twice, it applies to the next field; afterwards nothing holds the clone."""
+    a, *_ = circuit.enter(houses=5)
+    circuit.advance()
+    first = circuit.launch(circuit.race())
+    with circuit.clash.write() as connection:
+        assert rests.ask(connection, a, actor="ada", now_ms=circuit.now)
+        assert not rests.ask(connection, a, actor="ada", now_ms=circuit.now)
+    circuit.finish(first)
+    second = circuit.race(2)
+    assert [one.code for one in circuit.race(3).passed_over] == ["resting"]
+    assert held(circuit, a) == ["2"]
+    circuit.finish(second)
+    assert held(circuit, a) == []
+    circuit.troupe.publish(a, 1_200)
+    with circuit.clash.write() as connection:
+        assert rests.end(connection, a)
+        assert not rests.end(connection, a)
+    assert is_clean(circuit)
 
 
 # a whole race
