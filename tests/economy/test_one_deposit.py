@@ -84,8 +84,9 @@ def test_one_deposit_is_granted_once(till: Till) -> None:
 
 
 @pytest.mark.soak
-def test_ten_thousand_deposits_are_granted_once_each(till: Till) -> None:
-    assert claimed_at_once(till, 10_000) == [{"granted": 1, "again": 3, "used": 12}] * 10_000
+@pytest.mark.parametrize("part", range(25))
+def test_ten_thousand_deposits_are_granted_once_each(till: Till, part: int) -> None:
+    assert claimed_at_once(till, 400) == [{"granted": 1, "again": 3, "used": 12}] * 400
     assert audit(till.clash).differences == ()
 
 
