@@ -56,7 +56,7 @@ def wanting(clash: Database, account_id: int, clone_id: int, ticks: Iterable[int
                 """
                 INSERT INTO decision_runs (account_id, clone_id, version_id, branch, symbol, tick, kind, cadence_sec,
                   engine, state, reason, attempts, claimed_by, claim_token, claimed_until, created_at)
-                SELECT ?, ?, id, 'main', 'BTC', ?, 'due', 300, 'model', 'queued', 'claimed', 1, 'w', 1, 0, 0
+                SELECT ?, ?, id, 'prompt-1', 'BTC', ?, 'due', 300, 'model', 'queued', 'claimed', 1, 'w', 1, 0, 0
                 FROM clone_versions WHERE clone_id = ? RETURNING id, version_id
                 """,
                 (account_id, clone_id, tick, clone_id),
@@ -65,7 +65,7 @@ def wanting(clash: Database, account_id: int, clone_id: int, ticks: Iterable[int
         ]
     return [
         Prepared(
-            Claim(row["id"], 1, account_id, clone_id, row["version_id"], "main", "BTC", tick, "due", 300, "model"),
+            Claim(row["id"], 1, account_id, clone_id, row["version_id"], "prompt-1", "BTC", tick, "due", 300, "model"),
             ArtifactRef("packet", "key", "0" * 64, PACKET_BYTES, "memory"),
         )
         for row, tick in zip(rows, ticks, strict=True)
