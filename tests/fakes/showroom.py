@@ -20,7 +20,7 @@ from tests.fakes.wallet import Wallet
 from tests.fakes.world import RISING, World
 
 STRANGE = '<script>alert("x")</script> & <b>bold</b>'
-ALL_SCOPES = ("accounts", "ingestion", "moderation")
+ALL_SCOPES = ("accounts", "arena", "ingestion", "moderation")
 CYCLES = (
     ("hyperliquid", "candles_1m", 400, 900), ("hyperliquid", "indicators", 380, 40), ("hyperliquid", "mids", 400, 350),
     ("polymarket", "immediate", 120, 4_000), ("defillama", "capital_base", 60, 90_000),

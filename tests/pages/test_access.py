@@ -72,7 +72,7 @@ def test_a_scope_opens_its_own_pages_and_no_others(api: Api, scope: str) -> None
     person.sign_in_as_operator(_token(api, "ingestion"))
     person.client.cookies.clear()
     signed_in = person.sign_in_as_operator(_token(api, scope, "health"))
-    has_pages = scope in ("accounts", "ingestion", "moderation")
+    has_pages = scope in ("accounts", "arena", "ingestion", "moderation")
     assert signed_in.status_code == (303 if has_pages else 403)
     for route in (route for route in ADMIN if "GET" in route.methods and "{" not in route.path):
         expected = 200 if route.access == f"service:{scope}" else 403 if has_pages else 303

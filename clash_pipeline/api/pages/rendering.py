@@ -19,6 +19,8 @@ from clash_pipeline.units import RATE, usd_text
 TEMPLATES = Path(__file__).parent / "templates"
 UNKNOWN = Markup('<span aria-hidden="true">–</span><span class="sr">unknown</span>')
 CENT = Decimal("0.01")
+WEI = 10**18
+"""One ETH."""
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
@@ -60,7 +62,7 @@ def _environment() -> Environment:
     made.globals["static"] = static.url
     made.filters |= {
         "at": at, "age": age, "count": count, "usd": usd, "percent": percent, "share": share, "tone": tone,
-        "known": known,
+        "known": known, "ether": ether,
     }  # fmt: skip
     return made
 
@@ -108,6 +110,14 @@ def usd(amount: int | str | None) -> str | Markup:
         return UNKNOWN
     text = usd_text(amount) if isinstance(amount, int) else amount
     return f"{Decimal(text).quantize(CENT, ROUND_HALF_EVEN):,f}"
+
+
+def ether(wei: int | None) -> str | Markup:
+    """An amount of wei in ETH, to six decimals for the eye."""
+    if wei is None:
+        return UNKNOWN
+    value = (Decimal(wei) / WEI).quantize(Decimal("0.000001"), ROUND_HALF_EVEN).normalize()
+    return f"{value:f}"
 
 
 def percent(rate: int | None, signed: bool = False) -> str | Markup:

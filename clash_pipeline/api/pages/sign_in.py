@@ -25,6 +25,7 @@ router = pages()
 HOMES = (
     ("ingestion", "/admin/ingestion"),
     ("moderation", "/admin/moderation"),
+    ("arena", "/admin/arena"),
     ("accounts", "/admin/accounts"),
 )
 """Where an operator begins, by the first scope of their token that has pages."""

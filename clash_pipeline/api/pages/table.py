@@ -4,7 +4,7 @@ import random
 
 from fastapi import APIRouter, FastAPI
 
-from clash_pipeline.api.pages import accounts, clones, decisions, door, ingestion, moderation, sign_in, static
+from clash_pipeline.api.pages import accounts, arena, clones, decisions, door, ingestion, moderation, sign_in, static
 from clash_pipeline.api.pages.visitors import SignIns
 
 PAGES: tuple[APIRouter, ...] = (
@@ -15,6 +15,7 @@ PAGES: tuple[APIRouter, ...] = (
     accounts.router,
     decisions.router,
     clones.router,
+    arena.router,
     static.router,
 )
 
