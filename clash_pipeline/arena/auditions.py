@@ -10,11 +10,12 @@ from clash_pipeline.arena.audition_rows import Audition, every, get, open_of
 from clash_pipeline.arena.criteria import Finding, Judge, Verdict
 from clash_pipeline.arena.refusals import ArenaConflict, GateClosed
 from clash_pipeline.clock import MINUTE_MS, SECOND_MS, minute_of
-from clash_pipeline.clones import holds
+from clash_pipeline.clones import clones, holds
 from clash_pipeline.clones.versions import Version, active_version
 from clash_pipeline.economy import credits as audition_credits
 from clash_pipeline.faults import fault, point
 from clash_pipeline.prop import accounts, policy, results
+from clash_pipeline.prop.accounts import Pinned
 from clash_pipeline.prop.results import Result
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.sqlite import Connection, Database, one
@@ -187,10 +188,12 @@ def _repeated(connection: Connection, clone_id: int) -> int | None:
 
 
 def _start(connection: Connection, settings: Settings, audition: Audition, actor: str, now_ms: int) -> None:
+    clone = clones.get(connection, audition.clone_id)
     account_id = accounts.open_account(
         connection, audition.clone_id, "audition", policy.audition(settings),
         start_balance=settings.start_balance_usd * USD, now_ms=now_ms, actor=actor, parent_id=audition.id,
         starts_at=audition.starts_at, ends_at=audition.ends_at,
+        pinned=Pinned(audition.version_id, clone.engine, clone.model_tier),
     )  # fmt: skip
     fault(AFTER_ACCOUNT)
     holds.place(connection, audition.clone_id, "audition", str(audition.id), now_ms=now_ms)

@@ -15,6 +15,7 @@ from clash_pipeline.clock import MINUTE_MS, SECOND_MS, iso
 from clash_pipeline.economy import pools
 from clash_pipeline.faults import fault, point
 from clash_pipeline.prop import accounts, results, standings
+from clash_pipeline.prop.accounts import Pinned
 from clash_pipeline.prop.fixing import PATIENCE_MS
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.sqlite import Connection
@@ -96,6 +97,7 @@ def _start(connection: Connection, race: Race, now_ms: int) -> None:
             parent_id=race.id,
             starts_at=race.starts_at,
             ends_at=race.ends_at,
+            pinned=Pinned(one.version_id, one.engine, one.model_tier),
         )
         fault(AFTER_ACCOUNT)
         connection.execute(

@@ -117,7 +117,7 @@ def publish(clash: Database, clone_id: int, listing: Listing, *, now_ms: int, ac
 
     Raises:
         GraphInvalid: the draft is incomplete or invalid.
-        CloneError: no such clone, no draft, a model above the entitlement, or a running audition or race.
+        CloneError: no such clone, no draft, a model above the entitlement, or a running audition.
     """
     with clash.write() as connection:
         return publish_draft(connection, clone_id, listing, now_ms=now_ms, actor=actor)
@@ -129,7 +129,7 @@ def publish_draft(
     """The same inside the caller's transaction."""
     graph, stored = drafts.publishable(connection, clone_id, listing, now_ms=now_ms)
     _refuse_tier(connection, clone_id, get(connection, clone_id).model_tier, now_ms)
-    holds.refuse_held(connection, clone_id, "publication")
+    holds.refuse_frozen(connection, clone_id, "publication")
     return versions.activate(connection, clone_id, stored, compile_graph(graph, listing), now_ms=now_ms, actor=actor)
 
 
@@ -140,7 +140,7 @@ def set_trading(clash: Database, clone_id: int, is_trading: bool, *, now_ms: int
     """Turn trading on or off; off means that no run of this clone is due, forced ones included.
 
     Raises:
-        CloneError: no such clone, or a running audition or race holds it.
+        CloneError: no such clone, or a running audition freezes it.
     """
     with clash.write() as connection:
         turn_trading(connection, clone_id, is_trading, now_ms=now_ms)
@@ -150,7 +150,7 @@ def turn_trading(connection: Connection, clone_id: int, is_trading: bool, *, now
     """The same inside the caller's transaction."""
     if get(connection, clone_id).is_trading == is_trading:
         return
-    holds.refuse_held(connection, clone_id, "its trading toggle")
+    holds.refuse_frozen(connection, clone_id, "its trading toggle")
     connection.execute(
         "UPDATE clones SET is_trading = ?, updated_at = ? WHERE id = ?", (int(is_trading), now_ms, clone_id)
     )
@@ -160,7 +160,7 @@ def set_engine(clash: Database, clone_id: int, engine: EngineName, *, now_ms: in
     """Choose who decides from the next run on.
 
     Raises:
-        CloneError: no such clone, a model above its entitlement, or a running audition or race holds it.
+        CloneError: no such clone, a model above its entitlement, or a running audition freezes it.
     """
     with clash.write() as connection:
         clone = get(connection, clone_id)
@@ -168,7 +168,7 @@ def set_engine(clash: Database, clone_id: int, engine: EngineName, *, now_ms: in
             return
         if engine == "model":
             _refuse_tier(connection, clone_id, clone.model_tier, now_ms)
-        holds.refuse_held(connection, clone_id, "its engine")
+        holds.refuse_frozen(connection, clone_id, "its engine")
         connection.execute("UPDATE clones SET engine = ?, updated_at = ? WHERE id = ?", (engine, now_ms, clone_id))
 
 
@@ -176,7 +176,7 @@ def set_model_tier(clash: Database, clone_id: int, model_tier: int, *, now_ms: i
     """Choose the strength of the model, 1 (cheapest) to 3 (strongest), within the entitlement.
 
     Raises:
-        CloneError: no such clone or tier, above the entitlement, or a running audition or race holds it.
+        CloneError: no such clone or tier, above the entitlement, or a running audition freezes it.
     """
     if model_tier not in MODEL_TIERS:
         raise CloneError(f"a model tier is {MODEL_TIERS[0]} to {MODEL_TIERS[-1]}, not {model_tier}")
@@ -185,7 +185,7 @@ def set_model_tier(clash: Database, clone_id: int, model_tier: int, *, now_ms: i
         if clone.model_tier == model_tier:
             return
         _refuse_tier(connection, clone_id, model_tier, now_ms)
-        holds.refuse_held(connection, clone_id, "its model")
+        holds.refuse_frozen(connection, clone_id, "its model")
         connection.execute(
             "UPDATE clones SET model_tier = ?, updated_at = ? WHERE id = ?", (model_tier, now_ms, clone_id)
         )

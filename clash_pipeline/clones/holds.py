@@ -1,7 +1,8 @@
-"""Holds: a running audition or race freezes a clone's toggles, model, engine and publication (05, 11 rule 11).
+"""Holds: what a clone is in. A running audition freezes its toggles, model, engine and publication (05, 09 §4.12).
 
-The rows are the clone service's; the arena places and releases them inside its own transactions. A held clone's draft
-may still be edited.
+A race froze what it needs in its accounts when its sales opened; what the owner publishes or toggles after that is for
+the race after the next one (11 rule 11), and only retirement waits. The rows are the clone service's; the arena places
+and releases them inside its own transactions. A held clone's draft may always be edited.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ Reason = Literal["audition", "race"]
 
 @dataclass(frozen=True)
 class Hold:
-    """What freezes a clone: an audition or a race by its id, since when."""
+    """What holds a clone: an audition or a race by its id, since when."""
 
     reason: str
     ref: str
@@ -65,13 +66,25 @@ def of(connection: Connection, clone_id: int) -> list[Hold]:
     return [Hold(*row) for row in rows]
 
 
+def refuse_frozen(connection: Connection, clone_id: int, what: str) -> None:
+    """Go on only with a clone that is in no audition.
+
+    Raises:
+        CloneHeld: names what waits, and for which audition.
+    """
+    _refuse(clone_id, [hold for hold in of(connection, clone_id) if hold.reason == "audition"], what)
+
+
 def refuse_held(connection: Connection, clone_id: int, what: str) -> None:
     """Go on only with a clone that nothing holds.
 
     Raises:
         CloneHeld: names what waits, and for which audition or race.
     """
-    standing = of(connection, clone_id)
+    _refuse(clone_id, of(connection, clone_id), what)
+
+
+def _refuse(clone_id: int, standing: list[Hold], what: str) -> None:
     if standing:
         first = standing[0]
         raise CloneHeld(

@@ -22,7 +22,7 @@ class CloneConflict(CloneError):
 
 
 class CloneHeld(CloneConflict):
-    """A running audition or race freezes the clone (05)."""
+    """A running audition freezes the clone, or a race has to end first (05)."""
 
     code = "clone_held"
 

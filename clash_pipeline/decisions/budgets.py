@@ -96,7 +96,7 @@ class _Desk:
         self._connection, self._settings, self._now_ms = connection, settings, now_ms
         self._tiers = tiers(settings)
         self._rule = rule_of(settings)
-        self._payers = _payers(connection, {item.claim.clone_id for item in asking})
+        self._payers = _payers(connection, {item.claim.account_id for item in asking})
         self._asked = _asked_before(connection, [item.claim.run_id for item in asking])
         scopes = {scope for payer in self._payers.values() for scope in payer.scopes.values()}
         self._sums = Sums.load(connection, scopes, limits_of(settings), now_ms)
@@ -104,7 +104,7 @@ class _Desk:
 
     def answer(self, item: Prepared) -> Prepared:
         """One run with its allowance, or refused."""
-        payer = self._payers[item.claim.clone_id]
+        payer = self._payers[item.claim.account_id]
         code = refusal(self._settings, payer.tier)
         if code is None and (item.claim.run_id, item.claim.token) in self._asked:
             code = "asked_before"
@@ -212,12 +212,16 @@ def _release_expired(connection: Connection, now_ms: int) -> None:
         log.warning("reservations_expired", calls=len(rows))
 
 
-def _payers(connection: Connection, clone_ids: Iterable[int]) -> dict[int, Payer]:
+def _payers(connection: Connection, account_ids: Iterable[int]) -> dict[int, Payer]:
+    """Who pays for the runs of each account, and with which model: the frozen one where there is one."""
     rows = connection.execute(
-        "SELECT id, owner, model_tier FROM clones WHERE id IN (SELECT value FROM json_each(?))",
-        (json.dumps(sorted(clone_ids)),),
+        """
+        SELECT a.id, a.clone_id, c.owner, coalesce(a.model_tier, c.model_tier) AS model_tier
+        FROM prop_accounts a JOIN clones c ON c.id = a.clone_id WHERE a.id IN (SELECT value FROM json_each(?))
+        """,
+        (json.dumps(sorted(account_ids)),),
     )
-    return {row["id"]: Payer(row["id"], row["owner"], row["model_tier"]) for row in rows}
+    return {row["id"]: Payer(row["clone_id"], row["owner"], row["model_tier"]) for row in rows}
 
 
 def _asked_before(connection: Connection, run_ids: Sequence[int]) -> set[tuple[int, int]]:

@@ -6,7 +6,7 @@ Whatever is wrong with one account, version or row stays with the runs that need
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -63,15 +63,18 @@ def attempted(code: str, work: Callable[[], Result], subject: int | str) -> Resu
 
 
 def look(connection: Connection, account_id: int, clone_id: int, now_ms: int) -> Look:
-    """An account with its clone.
+    """An account with its clone, as it was frozen for the account where it was (11, 11).
 
     Raises:
         LookupError, ValueError: a row is missing or broken.
     """
+    clone, view = clones.get(connection, clone_id), intake.look(connection, account_id, now_ms=now_ms)
+    if (pinned := view.account.pinned) is not None:
+        clone = replace(clone, engine=pinned.engine, model_tier=pinned.model_tier, is_trading=True)
     return Look(
-        clones.get(connection, clone_id),
+        clone,
         entitlements.effective(connection, clone_id, now_ms),
-        intake.look(connection, account_id, now_ms=now_ms),
+        view,
         tuple(views.fills_view(connection, account_id, limit=RECENT_FILLS)),
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from clash_pipeline import canonical
 from clash_pipeline.clock import hour_of
@@ -38,6 +38,14 @@ class AccountMoved(RuntimeError):
     """The account changed between looking and writing; look again."""
 
 
+class Pinned(NamedTuple):
+    """What was frozen for an account of a race or an audition: it runs this, whatever its clone becomes (11, 11)."""
+
+    version_id: int
+    engine: str
+    model_tier: int
+
+
 @dataclass(frozen=True)
 class Account:
     """An account as stored; amounts in 1e-8 USD."""
@@ -59,6 +67,7 @@ class Account:
     created_at: int
     halted: str | None
     funded_through: int = 0
+    pinned: Pinned | None = None
 
     @property
     def is_final(self) -> bool:
@@ -95,20 +104,26 @@ def open_account(
     parent_id: int | None = None,
     starts_at: int | None = None,
     ends_at: int | None = None,
+    pinned: Pinned | None = None,
 ) -> int:
-    """Insert an account and make it active, inside the caller's transaction; returns its id."""
+    """Insert an account and make it active, inside the caller's transaction; returns its id.
+
+    With `pinned` it runs that version by that engine and model, and no toggle of its clone reaches it.
+    """
     account_id: int = one(
         connection,
         """
         INSERT INTO prop_accounts
           (clone_id, kind, parent_id, state, start_balance, balance, high_water_mark, policy, policy_hash, starts_at,
-           ends_at, revision, ledger_seq, ledger_hash, funded_through, created_at, updated_at)
-        VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?)
+           ends_at, revision, ledger_seq, ledger_hash, funded_through, created_at, updated_at, version_id, engine,
+           model_tier)
+        VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?)
         RETURNING id
         """,
         (
             clone_id, kind, parent_id, start_balance, start_balance, start_balance, canonical.text(policy),
             policy.digest, starts_at, ends_at, canonical.ZERO_HASH, hour_of(now_ms), now_ms, now_ms,
+            *(pinned or (None, None, None)),
         ),
     )  # fmt: skip
     _move(connection, get(connection, account_id), "active", now_ms=now_ms, actor=actor, reason="opened")
@@ -335,4 +350,5 @@ def _account(row: Row) -> Account:
         created_at=row["created_at"],
         halted=row["halted"],
         funded_through=row["funded_through"],
+        pinned=None if row["version_id"] is None else Pinned(row["version_id"], row["engine"], row["model_tier"]),
     )

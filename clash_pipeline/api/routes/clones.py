@@ -45,7 +45,7 @@ class CloneChange(Given):
 
 
 class HoldShown(Shown):
-    """A running audition or race that freezes the clone."""
+    """What the clone is in: an audition freezes it, a race runs what was frozen for it."""
 
     reason: Literal["audition", "race"]
     ref: str
@@ -167,7 +167,7 @@ def get_clone(clone_id: CloneId, me: Me, parts: Parts) -> CloneShown:
 @for_user
 @refuses(409)
 def change_clone(clone_id: CloneId, given: CloneChange, me: Me, parts: Parts) -> CloneShown:
-    """Change name, engine, model tier or trading, all or nothing; an audition or race freezes all but the name."""
+    """Change name, engine, model tier or trading, all or nothing; an audition freezes all but the name."""
     if not given.model_fields_set or None in given.model_dump(exclude_unset=True).values():
         raise Problem(422, "value", "Name at least one field, and give each a value.")
     now_ms = parts.clock.now_ms()
