@@ -6,7 +6,7 @@ this race out, with the reason stored. Of two that exclude each other the one wi
 
 from dataclasses import astuple
 
-from clash_pipeline.arena import admission, rests, slots
+from clash_pipeline.arena import admission, slots
 from clash_pipeline.arena.admission import Blocked
 from clash_pipeline.arena.races import Entrant, PassedOver
 from clash_pipeline.arena.slots import Occupant
@@ -68,8 +68,6 @@ def _excluded(connection: Connection, clone: Clone, entered: list[Entrant]) -> B
     """What keeps a clone out beside the gates: it is paused, or another one races for its owner or by its graph."""
     if not clone.is_trading:
         return Blocked("not_trading", f"clone {clone.id} is paused")
-    if rests.rests(connection, clone.id):
-        return Blocked("resting", f"clone {clone.id} rests, as its owner asked")
     version = active_version(connection, clone.id)
     for one in entered:
         if clone.owner != OPERATOR and one.owner == clone.owner:

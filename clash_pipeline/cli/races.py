@@ -136,24 +136,6 @@ def cancel(race_id: RaceId, reason: Reason, actor: Actor = OPERATOR) -> None:
 
 @app.command()
 @one_line_errors
-def rest(
-    clone_id: CloneId,
-    back: Annotated[bool, typer.Option("--back", help="Enter the next field again.")] = False,
-    actor: Actor = OPERATOR,
-) -> None:
-    """Let a clone keep its slot and sit out from the next field on, so that it can be paused or published."""
-    from clash_pipeline.arena import rests
-
-    with arena_services() as built, built.clash.write() as connection:
-        if back:
-            rests.end(connection, clone_id)
-        else:
-            rests.ask(connection, clone_id, actor=actor, now_ms=built.clock.now_ms())
-    typer.echo(f"clone {clone_id} {'enters' if back else 'sits out'} the next field")
-
-
-@app.command()
-@one_line_errors
 def flags(limit: Limit = 20, json: AsJson = False) -> None:
     """Pairs whose equity moved as one over three races: for an admin to look at, nothing follows by itself."""
     from clash_pipeline.arena import flags as stored

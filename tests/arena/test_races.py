@@ -2,17 +2,16 @@
 
 import pytest
 
-from clash_pipeline.arena import course, race_admin, race_audit, races, rests, strikes
+from clash_pipeline.arena import course, race_admin, race_audit, races, strikes
 from clash_pipeline.arena.refusals import ArenaConflict, ArenaUnknown
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS, SECOND_MS
 from clash_pipeline.clones import clones, holds
-from clash_pipeline.clones.refusals import CloneHeld
 from clash_pipeline.economy import pools, settling
 from clash_pipeline.economy.audit import audit as audit_money
 from clash_pipeline.economy.settling import Settled
 from clash_pipeline.prop import accounts
 from clash_pipeline.prop import audit as audit_books
-from clash_pipeline.storage.sqlite import one
+from clash_pipeline.storage.sqlite import IntegrityError, one
 from tests.fakes.circuit import Circuit
 from tests.fakes.till import TICKET
 
@@ -96,35 +95,41 @@ def test_the_field_is_one_clone_an_owner_and_a_graph_and_only_who_trades(circuit
     assert {one.clone_id: one.code for one in race.passed_over} == {paused: "not_trading", copy: "graph_races"}
 
 
-def test_a_frozen_clone_keeps_its_version_and_toggles(circuit: Circuit) -> None:
-    clone_id = circuit.enter(houses=4)[0]
-    circuit.advance()
-    assert held(circuit, clone_id) == ["1"]
-    with pytest.raises(CloneHeld):
-        clones.set_trading(circuit.clash, clone_id, False, now_ms=circuit.now)
-    with pytest.raises(CloneHeld):
-        circuit.troupe.publish(clone_id, 1_200)
-
-
-def test_a_rest_gives_an_owner_the_time_to_publish(circuit: Circuit) -> None:
-    """Asked for while the clone is held twice, it applies to the next field; afterwards nothing holds the clone."""
+def test_what_an_owner_does_after_the_freeze_is_for_the_race_after_the_next(circuit: Circuit) -> None:
+    """Race 1 is live and race 2 frozen when the owner publishes, changes the engine and pauses: only race 3 sees it."""
     a, *_ = circuit.enter(houses=5)
     circuit.advance()
+    frozen = next(one for one in circuit.entrants(1) if one.clone_id == a)
     first = circuit.launch(circuit.race())
-    with circuit.clash.write() as connection:
-        assert rests.ask(connection, a, actor="ada", now_ms=circuit.now)
-        assert not rests.ask(connection, a, actor="ada", now_ms=circuit.now)
-    circuit.finish(first)
-    second = circuit.race(2)
-    assert [one.code for one in circuit.race(3).passed_over] == ["resting"]
-    assert held(circuit, a) == ["2"]
-    circuit.finish(second)
-    assert held(circuit, a) == []
     circuit.troupe.publish(a, 1_200)
-    with circuit.clash.write() as connection:
-        assert rests.end(connection, a)
-        assert not rests.end(connection, a)
+    clones.set_engine(circuit.clash, a, "hold", now_ms=circuit.now)
+    clones.set_trading(circuit.clash, a, False, now_ms=circuit.now)
+    for race_id in (1, 2):
+        with circuit.clash.read() as connection:
+            account = accounts.get(connection, circuit.account(race_id, a))
+            paces = connection.execute(
+                "SELECT DISTINCT version_id, engine FROM decision_paces WHERE account_id = ?", (account.id,)
+            ).fetchall()
+        assert account.pinned == (frozen.version_id, "rules", 1)
+        assert [tuple(pace) for pace in paces] == [(frozen.version_id, "rules")]
+        circuit.finish(circuit.race(race_id))
+    assert first.id == 1
+    assert {one.clone_id: one.code for one in circuit.race(3).passed_over} == {a: "not_trading"}
+    assert held(circuit, a) == []
     assert is_clean(circuit)
+
+
+def test_the_schema_keeps_what_was_frozen_for_an_account(circuit: Circuit) -> None:
+    a, *_ = circuit.enter(houses=4)
+    circuit.advance()
+    race = circuit.launch(circuit.race())
+    account_id = circuit.account(race.id, a)
+    for statement in (
+        "UPDATE prop_accounts SET engine = 'hold' WHERE id = ?",
+        "UPDATE prop_accounts SET version_id = NULL WHERE id = ?",
+    ):
+        with pytest.raises(IntegrityError), circuit.clash.write() as connection:
+            connection.execute(statement, (account_id,))
 
 
 # a whole race

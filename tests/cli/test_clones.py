@@ -134,10 +134,10 @@ def test_trading_is_turned_off_and_on(run: Run) -> None:
 def test_a_held_clone_says_what_holds_it(run: Run, world: World) -> None:
     run("clones", "create", "Ada")
     with world.clash.write() as connection:
-        holds.place(connection, 1, "race", "7", now_ms=1)
+        holds.place(connection, 1, "audition", "7", now_ms=1)
     done = run("clones", "trading", "1", "off")
-    assert (done.exit_code, "held by race 7" in done.stderr) == (2, True)
-    assert "held by race 7" in run("clones", "show", "1").stdout
+    assert (done.exit_code, "held by audition 7" in done.stderr) == (2, True)
+    assert "held by audition 7" in run("clones", "show", "1").stdout
     assert json.loads(run("clones", "show", "1", "--json").stdout)["holds"][0]["ref"] == "7"
 
 

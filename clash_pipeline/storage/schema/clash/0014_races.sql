@@ -132,13 +132,6 @@ BEGIN
   SELECT raise(ABORT, 'an entrant never leaves');
 END;
 
--- Clones that sit out the fields to come, until their owner takes it back: the way to pause or publish between races.
-CREATE TABLE race_rests (
-  clone_id INTEGER PRIMARY KEY REFERENCES clones (id),
-  asked_by TEXT NOT NULL CHECK (asked_by <> ''),
-  asked_at INTEGER NOT NULL
-) STRICT;
-
 -- Why a race does not go on: what a person has to look at, until it is gone.
 CREATE TABLE race_incidents (
   id         INTEGER PRIMARY KEY,
