@@ -50,7 +50,6 @@ query Timed($in: RepositorySelector!) {
 STOP_SENSOR = "mutation Stop($id: String!) { it: stopSensor(id: $id) { __typename } }"
 START_SENSOR = "mutation Start($it: SensorSelector!) { it: startSensor(sensorSelector: $it) { __typename } }"
 STOP_SCHEDULE = "mutation Stop($id: String!) { it: stopRunningSchedule(id: $id) { __typename } }"
-START_SCHEDULE = "mutation Start($it: ScheduleSelector!) { it: startSchedule(scheduleSelector: $it) { __typename } }"
 SWITCHED = frozenset({"Sensor", "StopSensorMutationResult", "ScheduleStateResult"})
 READY = "{ workspaceOrError { __typename ... on Workspace { locationEntries { loadStatus } } } }"
 
@@ -96,7 +95,7 @@ class DagsterWeb:
         return self._launch({"jobName": job}, {})
 
     def pause(self, *, keeping: Collection[str]) -> None:
-        """Let the sensors and schedules rest that run now, but for those to keep, until `resume`."""
+        """Let the sensors and schedules rest that run now, but for those to keep."""
         found = self._ask(TIMED, {"in": REPOSITORY})
         for kind, stop in (("sensors", STOP_SENSOR), ("schedules", STOP_SCHEDULE)):
             for each in self._given(found[kind], "results"):
@@ -104,13 +103,12 @@ class DagsterWeb:
                     self._switch(each["name"], stop, {"id": each["id"]})
                     self._resting.append((kind, each["name"]))
 
-    def resume(self) -> None:
-        """Let them look again."""
-        starts = {"sensors": (START_SENSOR, "sensorName"), "schedules": (START_SCHEDULE, "scheduleName")}
-        while self._resting:
-            kind, name = self._resting.pop()
-            mutation, field = starts[kind]
-            self._switch(name, mutation, {"it": {**REPOSITORY, field: name}})
+    def resume_sensors(self) -> None:
+        """Let the sensors look again that were paused."""
+        for kind, name in self._resting:
+            if kind == "sensors":
+                self._switch(name, START_SENSOR, {"it": {**REPOSITORY, "sensorName": name}})
+        self._resting.clear()
 
     def _switch(self, name: str, mutation: str, variables: Mapping[str, Any]) -> None:
         answer = self._ask(mutation, variables)["it"]["__typename"]

@@ -26,11 +26,11 @@ WARM_UP_MINUTES = 12
 FAULTS = {24: "drop", 36: "stall:90s"}
 """What the venue does wrong, by minute."""
 LONGEST_HOURS = 12
-DAGSTER_WAVES = 1
-"""The last decision ticks are left to Dagster's sensor."""
+DAGSTER_MINUTES = 4
+"""The last minutes are left to Dagster's sensors."""
 LOOKING = frozenset({"observe_ingestion", "watch_alerts"})
 """Only these sensors look all the time. The others rest while this process does the same at replay speed: a Dagster run
-that finds nothing left to do costs seconds."""
+that finds nothing left to do costs seconds. Schedules go by the clock of the wall, and rest to the end."""
 CLONES = (
     ("Tide", "rules", "majors-trend"),
     ("Wake", "model", "btc-led-alts"),
@@ -40,7 +40,7 @@ CLONES = (
 DRAWN_EVERY_MS = 300_000
 POLL_SEC = 0.2
 BACKFILL_SEC = 240.0
-WAVE_SEC = 180.0
+WAVE_SEC = 300.0
 ARCHIVED = ("candles_1m", "candles_1h", "technical_indicators")
 
 
@@ -94,7 +94,7 @@ def _replay(story: Story, hours: int | None) -> None:
     _create_clones_when_listed(story)
     act = iter(()) if hours else demo_arena.lifecycle(story, WARM_UP_MINUTES)
     backfills = _backfills(story, start)
-    left = DAGSTER_WAVES * story.settings.default_cadence_sec // 60
+    left = DAGSTER_MINUTES
     for number, minute in enumerate(story.driver.minutes(start + LONGEST_HOURS * HOUR_MS)):
         if number in FAULTS:
             story.driver.controls.add_faults(FAULTS[number])
@@ -173,7 +173,7 @@ def _wave(story: Story, *, by_dagster: bool) -> None:
 def _has_taken_over(story: Story) -> bool:
     """Whether Dagster's sensors look for due work; they begin when they are first asked for."""
     if not story.is_dagsters and story.dagster.is_ready():
-        story.dagster.resume()
+        story.dagster.resume_sensors()
         story.is_dagsters = True
     return story.is_dagsters
 

@@ -30,7 +30,7 @@ HOUSE: "tuple[str, EngineName, str, tuple[str, ...]]" = ("Ebb", "rules", "layer1
 BACKERS = ("Dora", "Emil", "Fay")
 RETIRES = "Anchor"
 REASON = "it only ever holds"
-WATCHED_EVERY_MIN = 5
+WATCHED_EVERY_MIN = 10
 """While nobody waits for a deposit, the watcher looks this often."""
 
 

@@ -2,10 +2,12 @@
 
 import secrets
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import httpx
+
     from clash_pipeline.clones.clones import EngineName
     from clash_pipeline.economy.payouts import Authorisation
     from clash_pipeline.economy.purchases import Purchase, Purpose
@@ -136,8 +138,15 @@ def take(services: "Services", sender: str, allowed: "Authorisation") -> str:
 
 def _send(services: "Services", sender: str, to: str, value: int, content: bytes) -> str:
     """A transaction, sent to the first endpoint as a wallet does."""
-    import httpx
-
     sent = {"from": sender, "to": to, "value": hex(value), "data": "0x" + content.hex()}
     body = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendTransaction", "params": [sent]}
-    return str(httpx.post(services.settings.chain_endpoints[0], json=body).raise_for_status().json()["result"])
+    answer = _connections().post(services.settings.chain_endpoints[0], json=body)
+    return str(answer.raise_for_status().json()["result"])
+
+
+@cache
+def _connections() -> "httpx.Client":
+    """One client for all of the demo's people: each new one would read every certificate again."""
+    import httpx
+
+    return httpx.Client()
