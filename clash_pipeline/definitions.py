@@ -8,6 +8,7 @@ from assets import archive, arena, checks, defillama, hyperliquid, polymarket, p
 from clash_pipeline.settings import Settings, load
 from jobs import market
 from jobs.arena import advance_races, evaluate_auditions, sync_arena_entry
+from jobs.audit import audit_books
 from jobs.dagster_history import retain_dagster_history
 from jobs.decisions import decide_clone, decide_due, fill_prop_orders
 from jobs.economy import reconcile_economy
@@ -47,6 +48,7 @@ JOBS = (
     advance_races,
     retain_market_memory,
     retain_dagster_history,
+    audit_books,
 )
 SCHEDULES = (
     cadence.mark_every_minute,
@@ -59,6 +61,8 @@ SCHEDULES = (
     cadence.reconcile_economy_often,
     cadence.retain_market_memory_hourly,
     cadence.retain_dagster_history_hourly,
+    cadence.audit_books_often,
+    cadence.audit_books_nightly,
 )
 
 

@@ -9,6 +9,7 @@ from assets.partitions import day_key, hour_key
 from clash_pipeline.clock import DAY_MS, HOUR_MS
 from clash_pipeline.services import Services
 from jobs import market
+from jobs.audit import audit_books
 from jobs.dagster_history import retain_dagster_history
 from jobs.economy import reconcile_economy
 from jobs.prop import mark_to_market
@@ -99,5 +100,22 @@ retain_dagster_history_hourly = dg.ScheduleDefinition(
     cron_schedule="50 * * * *",
     default_status=RUNNING,
     description="Prune Dagster's own runs and events.",
+    owners=OPERATIONS,
+)
+audit_books_often = dg.ScheduleDefinition(
+    name="audit_books_often",
+    job=audit_books,
+    cron_schedule="*/10 * * * *",
+    default_status=RUNNING,
+    description="The accounts that changed since they were audited.",
+    owners=OPERATIONS,
+)
+audit_books_nightly = dg.ScheduleDefinition(
+    name="audit_books_nightly",
+    job=audit_books,
+    cron_schedule="25 3 * * *",
+    run_config={"ops": {"check_books": {"config": {"is_full": True}}}},
+    default_status=RUNNING,
+    description="Every book: accounts, runs, money, the Arena.",
     owners=OPERATIONS,
 )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from clash_pipeline.alerts.alert import Finding, Parts
 from clash_pipeline.arena import incidents
 from clash_pipeline.clock import HOUR_MS, iso
+from clash_pipeline.economy import incidents as economy_incidents
 from clash_pipeline.market import health
 from clash_pipeline.storage import heartbeats
 from clash_pipeline.storage.space import MIB, free_bytes
@@ -130,6 +131,16 @@ def stuck_races(parts: Parts) -> Iterator[Finding]:
         yield Finding(f"race {one.race_id} {one.code}", "critical", said)
 
 
+def open_incidents(parts: Parts) -> Iterator[Finding]:
+    """What the economy asks a person to look at: endpoints, deposits that are gone, equations, payouts held back."""
+    with parts.clash.read() as connection:
+        found = economy_incidents.open_ones(connection)
+    for one in found:
+        yield Finding(
+            f"{one.kind} {one.ref}"[:200], "critical", f"{one.kind} since {iso(one.raised_at)}: {one.detail[:500]}"
+        )
+
+
 def _differences(connection: Connection) -> list[tuple[str, str, str]]:
     rows = connection.execute(
         """
@@ -156,4 +167,5 @@ RULES: tuple[Rule, ...] = (
     Rule("error_rate", failing_decisions),
     Rule("audit_difference", audit_differences),
     Rule("race_stuck", stuck_races),
+    Rule("economy_incident", open_incidents),
 )

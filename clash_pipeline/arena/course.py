@@ -15,7 +15,7 @@ from clash_pipeline.clock import MINUTE_MS, SECOND_MS, iso
 from clash_pipeline.economy import pools
 from clash_pipeline.faults import fault, point
 from clash_pipeline.prop import accounts, results, standings
-from clash_pipeline.prop.accounts import Pinned
+from clash_pipeline.prop.accounts import AUDITOR, Pinned
 from clash_pipeline.prop.fixing import PATIENCE_MS
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.sqlite import Connection
@@ -123,7 +123,9 @@ def _live(connection: Connection, race: Race, heard: Silence, now_ms: int) -> bo
     if heard.lasts(race.rules.silent_after_ms, now_ms):
         return _cancel(connection, race, "market_halted", heard.said(now_ms), now_ms)
     halt = standings.halt_of_all(connection)
-    if halt is not None and now_ms < race.ends_at and now_ms - halt.halted_at >= race.rules.silent_after_ms:
+    if halt is None or halt.actor == AUDITOR:  # books that do not close move no money, not even back
+        return False
+    if now_ms < race.ends_at and now_ms - halt.halted_at >= race.rules.silent_after_ms:
         reason = f"the kill switch of all accounts is thrown since {iso(halt.halted_at)}: {halt.reason}"
         return _cancel(connection, race, "market_halted", reason, now_ms)
     return False

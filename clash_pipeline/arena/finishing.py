@@ -13,6 +13,8 @@ from clash_pipeline.arena.races import Race
 from clash_pipeline.clock import SECOND_MS
 from clash_pipeline.economy import settling
 from clash_pipeline.faults import fault, point
+from clash_pipeline.prop import standings
+from clash_pipeline.prop.accounts import AUDITOR
 from clash_pipeline.storage.sqlite import Connection
 
 AFTER_RANKS = point("arena.settle.after_ranks")
@@ -26,6 +28,9 @@ def finish(parts: Parts, race: Race, now_ms: int) -> bool:
     """Settle a race; False when it has moved on, or has to wait for a person."""
     with parts.clash.write() as connection:
         if races.get(connection, race.id).state != "settling":
+            return False
+        if (halt := standings.halt_of_all(connection)) is not None and halt.actor == AUDITOR:
+            incidents.raise_one(connection, race.id, "books_differ", halt.reason, now_ms=now_ms)
             return False
         try:
             finished = order_of_finish.of(connection, race.id)

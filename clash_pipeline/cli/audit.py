@@ -1,6 +1,5 @@
 """`clash audit`: every invariant of accounts, ledgers, runs, money and the Arena. Exit 0 clean, 1 with the rows."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,17 +17,11 @@ def audit(
 ) -> None:
     """Check every invariant of accounts, ledgers, runs, money and the Arena; exit 1 names each row that breaks one."""
     from clash_pipeline import services
-    from clash_pipeline.arena.audit import audit as check_arena
-    from clash_pipeline.arena.race_audit import audit as check_races
-    from clash_pipeline.decisions.audit import audit as check
-    from clash_pipeline.economy.audit import audit as check_money
+    from clash_pipeline.alerts import books
 
     built = services.build()
     try:
-        report = check(built.clash, built.store if artifacts else None)
-        money = check_money(built.clash)
-        arena = (*check_arena(built.clash), *check_races(built.clash))
-        whole = replace(report, differences=report.differences + money.differences + arena)
+        whole, money = books.everything(built.clash, built.store if artifacts else None)
         also = f", {money.purchases} purchases, {money.groups} groups of wei" if money.purchases or money.groups else ""
         show(whole, json=json, also=also)
     finally:

@@ -22,6 +22,8 @@ MOVES: dict[str, frozenset[str]] = {
     "paused": frozenset({"active", "locked", "completed", "liquidated"}),
     "locked": frozenset({"active", "paused", "completed", "liquidated"}),
 }
+AUDITOR = "audit"
+"""The actor of a kill switch that books threw which do not close; nothing is settled while it stands (09 G5)."""
 BY_HAND = frozenset({"active", "paused", "locked"})
 """Where an operator may move a running account; ending one freezes a result and is not a plain move."""
 

@@ -53,6 +53,7 @@ CANDLE_CHECKS = {"coverage", "duplicate_keys", "gaps", "ohlc_sanity", "staleness
 JOBS = {
     "advance_races",
     "archive_market_memory",
+    "audit_books",
     "check_market_memory",
     "decide_clone",
     "decide_due",
@@ -70,6 +71,8 @@ JOBS = {
     "sync_arena_entry",
 }
 SCHEDULES = {
+    "audit_books_nightly": "25 3 * * *",
+    "audit_books_often": "*/10 * * * *",
     "check_market_memory_hourly": "12 * * * *",
     "derive_hyperliquid_hourly": "4 * * * *",
     "mark_every_minute": "* * * * *",
