@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 from clash_pipeline.alerts.alert import Parts
 from clash_pipeline.clock import MINUTE_MS, iso
 from clash_pipeline.decisions.engines.tiers import refusal, tiers
+from clash_pipeline.economy.chain.contract import Vault
+from clash_pipeline.economy.chain.endpoints import chain_from, wrong_of
+from clash_pipeline.economy.chain.rpc import Endpoint, EndpointSilent, EndpointTrouble
 from clash_pipeline.storage import migrations
 from clash_pipeline.storage.errors import StorageError
 from clash_pipeline.storage.space import MIB, free_bytes
@@ -123,6 +126,16 @@ def budgets(parts: GuardedParts) -> Iterator[Guard]:
     yield Guard("models", True, False, f"{named}; at most {settings.model_system_usd_day} USD a day in all")
 
 
+def chain(parts: GuardedParts) -> Iterator[Guard]:
+    """Every endpoint is on the pinned chain and sees the pinned contract; one that is silent only delays."""
+    with chain_from(parts.settings) as found:
+        if found is None:
+            yield Guard("chain", True, False, "none; CLASH_CHAIN_URLS names nobody, nothing can be bought")
+            return
+        for endpoint in found.endpoints:
+            yield _endpoint(endpoint, found.vault)
+
+
 def alert_channels(parts: GuardedParts) -> Iterator[Guard]:
     """Somebody hears of alerts, and every channel is one that exists."""
     from clash_pipeline.alerts.telling import Channels
@@ -134,6 +147,17 @@ def alert_channels(parts: GuardedParts) -> Iterator[Guard]:
     refused = Channels(urls).refused
     said = f"URL {refused[0]} of CLASH_ALERT_URLS is unknown" if refused else f"{len(urls)} channels"
     yield Guard("alerts", not refused, True, said)
+
+
+def _endpoint(endpoint: Endpoint, vault: Vault) -> Guard:
+    try:
+        wrong = wrong_of(endpoint, vault)
+    except EndpointSilent as error:
+        return Guard("chain", False, False, str(error))
+    except EndpointTrouble as error:
+        return Guard("chain", False, True, str(error))
+    said = wrong or f"chain id {vault.chain_id}, code of {vault.address} as pinned, resolver answers"
+    return Guard("chain", wrong is None, True, f"{endpoint.name}: {said}")
 
 
 def _newest(parts: GuardedParts) -> int | None:
@@ -152,5 +176,6 @@ GUARDS: tuple[Callable[[GuardedParts], Iterator[Guard]], ...] = (
     clock,
     store,
     budgets,
+    chain,
     alert_channels,
 )

@@ -9,6 +9,10 @@ from pydantic import SecretStr
 from clash_pipeline.alerts import guards
 from clash_pipeline.alerts.guards import Guard
 from clash_pipeline.archive.stores import StoreUnavailable
+from clash_pipeline.replay.chain import Chain
+from clash_pipeline.replay.chain_server import environment, hosted_chain, views_of
+from clash_pipeline.replay.chain_vault import ModelVault
+from clash_pipeline.settings import Settings
 from clash_pipeline.storage.errors import StorageRefused
 from tests.fakes.world import World
 
@@ -22,10 +26,19 @@ def with_settings(world: World, **changed: object) -> World:
     return replace(world, settings=world.settings.model_copy(update=changed))
 
 
+def with_chain(world: World, url: str) -> World:
+    read = Settings.model_validate({k.removeprefix("CLASH_").lower(): v for k, v in environment(url).items()})
+    return with_settings(world, **{name: getattr(read, name) for name in read.model_fields_set})
+
+
+def of_chain(world: Any) -> list[Guard]:
+    return list(guards.chain(world))
+
+
 def test_a_good_home_passes_every_guard_in_one_line_each(world: World) -> None:
     found = guards.check(world)
     assert [guard.name for guard in found] == [
-        "sqlite", "clash.db", "market.db", "disk", "clock", "store", "models", "alerts",
+        "sqlite", "clash.db", "market.db", "disk", "clock", "store", "models", "chain", "alerts",
     ]  # fmt: skip
     assert all(guard.is_ok for guard in found), [guard.line for guard in found]
     assert all("\n" not in guard.line for guard in found)
@@ -84,6 +97,31 @@ def test_models_are_named_with_what_they_may_cost(world: World) -> None:
     assert seen(able, "models").said == "1 small; at most 500 USD a day in all"
     asked = with_settings(world, engine="model")
     assert (seen(asked, "models").is_ok, seen(asked, "models").is_hard) == (False, True)
+
+
+def test_every_endpoint_of_the_chain_has_a_line(world: World) -> None:
+    views = views_of(Chain(ModelVault()))
+    with hosted_chain(views) as url:
+        watching = with_chain(world, url)
+        assert [(guard.is_ok, guard.said.partition(" ")[0]) for guard in of_chain(watching)] == [
+            (True, "a:127.0.0.1:"), (True, "b:127.0.0.1:"),
+        ]  # fmt: skip
+        views["a"].is_down = True
+        down, good = of_chain(watching)
+        assert (down.is_ok, down.is_hard, good.is_ok) == (False, False, True), "silence only delays"
+        views["a"].is_down, views["a"].lies = False, {"wrong id"}
+        assert [guard.is_ok or guard.is_hard for guard in of_chain(watching)] == [True, True]
+        assert not of_chain(watching)[0].is_ok
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("chain_code_hash", "0x" + "0" * 64, "another code"), ("chain_native", "0x" + "ab" * 20, "another native asset")],
+)
+def test_a_pin_that_is_not_met_refuses(world: World, name: str, value: str, said: str) -> None:
+    with hosted_chain(views_of(Chain(ModelVault()))) as url:
+        found = of_chain(with_settings(with_chain(world, url), **{name: value}))
+    assert [(guard.is_ok, guard.is_hard, said in guard.said) for guard in found] == [(False, True, True)] * 2
 
 
 def test_a_channel_that_does_not_exist_refuses_and_is_not_shown(world: World) -> None:
