@@ -67,9 +67,14 @@ class Child:
         """End the process and everything it started, at once."""
         if self.process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self.end_session()
         self.process.wait()
+
+    def end_session(self) -> None:
+        """The signal alone; never waits, so that a handler may call it."""
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def last_lines(self, count: int = 5) -> str:
         """The end of its log, for an error message."""
@@ -79,7 +84,10 @@ class Child:
 
 
 class Supervisor:
-    """Keeps its children alive until it is left; `say` hears of every start, end and restart."""
+    """Keeps its children alive until it is left; `say` hears of every start, end and restart.
+
+    Whoever interrupts once more while they are being stopped does not want to wait: what still runs is ended at once.
+    """
 
     def __init__(self, children: Sequence[Child], say: Callable[[str], None]) -> None:
         self.children = list(children)
@@ -87,15 +95,26 @@ class Supervisor:
 
     def __enter__(self) -> "Supervisor":
         _hear_signals()
-        for child in self.children:
-            child.start()
-            self._say(f"{child.name} started (pid {child.process.pid if child.process else 0})")
+        try:
+            for child in self.children:
+                child.start()
+                self._say(f"{child.name} started (pid {child.process.pid if child.process else 0})")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        heard = [signal.signal(number, self._hurry) for number in (signal.SIGINT, signal.SIGTERM)]
         for child in reversed(self.children):
             child.stop()
             self._say(f"{child.name} stopped")
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), heard, strict=True):
+            signal.signal(number, handler)
+
+    def _hurry(self, *_: object) -> None:
+        for child in self.children:
+            child.end_session()
 
     def look(self) -> None:
         """Restart what ended and may be started again; call it about once a second."""

@@ -3,9 +3,12 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from clash_pipeline.cli import supervise
 from clash_pipeline.cli.supervise import Child, Supervisor
@@ -41,14 +44,38 @@ def test_a_child_that_ends_is_started_again_after_its_back_off(tmp_path, monkeyp
 
 def test_leaving_stops_every_child_even_one_that_ignores_the_request(tmp_path, monkeypatch):
     monkeypatch.setattr(supervise, "STOP_WITHIN_SEC", 0.3)
-    stubborn = child(
-        tmp_path,
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
-    )
+    stubborn = child(tmp_path, STUBBORN)
     with Supervisor([stubborn], lambda line: None):
         wait_for(lambda: "up" in stubborn.last_lines())
     assert stubborn.process is not None
     assert stubborn.process.returncode == -signal.SIGKILL
+
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+
+
+def test_an_interrupt_while_they_are_stopped_ends_all_of_them_at_once(tmp_path):
+    both = [child(tmp_path, STUBBORN, name) for name in ("one", "two")]
+    with Supervisor(both, lambda line: None):
+        wait_for(lambda: all("up" in worker.last_lines() for worker in both))
+        again = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
+        again.start()
+    again.join()
+    codes = [worker.process.returncode for worker in both if worker.process]
+    assert codes == [-signal.SIGKILL] * 2, "both were ended, and no interrupt came out of the stopping"
+
+
+def test_an_interrupt_while_they_are_started_leaves_none_behind(tmp_path):
+    worker = child(tmp_path, "import time; time.sleep(60)")
+
+    def interrupted(line: str) -> None:
+        if "started" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Supervisor([worker], interrupted):
+        pass
+    assert worker.process is not None
+    assert not worker.is_alive()
 
 
 def test_a_child_hears_sigint_although_ours_was_ignored(tmp_path):
