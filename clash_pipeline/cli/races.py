@@ -42,7 +42,7 @@ def list_(limit: Limit = 20, json: AsJson = False) -> None:
     if json:
         print_json(found)
         return
-    columns = ("race>", "state", "sales close", "start", "end", "entrants>", "tickets>", "why")
+    columns = ("race>", "state", "sales close", "starts", "ends", "entrants>", "tickets>", "why")
     keys = ("id", "state", "sales_close_at", "starts_at", "ends_at", "entrants", "tickets", "reason")
     table("Races", columns, [[one[key] for key in keys] for one in found])
 

@@ -183,6 +183,27 @@ def runs_have_targets(connection: Connection) -> Iterator[Difference]:
         yield Difference("run", f"decision_runs({row['id']})", message)
 
 
+def runs_are_of_what_was_frozen(connection: Connection) -> Iterator[Difference]:
+    """Version, engine and model tier of an account stand together, never on a sandbox, and its runs are of them."""
+    for row in connection.execute(
+        """
+        SELECT id, kind, (version_id IS NOT NULL) + (engine IS NOT NULL) + (model_tier IS NOT NULL) AS parts
+        FROM prop_accounts WHERE parts NOT IN (0, 3) OR (kind = 'sandbox' AND parts > 0) ORDER BY id
+        """
+    ):
+        message = f"{row['parts']} of version, engine and model tier are frozen for a {row['kind']} account"
+        yield Difference("run", f"prop_accounts({row['id']})", message)
+    for row in connection.execute(
+        """
+        SELECT r.id, r.engine, r.version_id, a.engine AS frozen, a.version_id AS version
+        FROM decision_runs r JOIN prop_accounts a ON a.id = r.account_id
+        WHERE a.version_id IS NOT NULL AND (r.version_id, r.engine) IS NOT (a.version_id, a.engine) ORDER BY r.id
+        """
+    ):
+        message = f"{row['engine']}, version {row['version_id']}; frozen: {row['frozen']}, {row['version']}"
+        yield Difference("run", f"decision_runs({row['id']})", message)
+
+
 def dry_runs_add_up(connection: Connection) -> Iterator[Difference]:
     """The scratch balance of a dry run is its start and its ledger."""
     rows = connection.execute(
@@ -214,6 +235,7 @@ CHECKS: tuple[Check, ...] = (
     artifacts_are_indexed,
     targets_are_those_of_the_version,
     runs_have_targets,
+    runs_are_of_what_was_frozen,
     dry_runs_add_up,
     spending_is_that_of_the_calls,
     versions_hash,

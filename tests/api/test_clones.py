@@ -90,10 +90,10 @@ def test_a_taken_name_and_a_hold_are_conflicts(house: StockedApi, me: dict[str, 
     answer = house.api.client.patch("/api/v1/clones/1", json={"name": "New"}, headers=me)
     assert "New" not in problem(answer, 409, "name_taken")["detail"]
     with house.services.clash.write() as connection:
-        holds.place(connection, 1, "race", "7", now_ms=T0)
+        holds.place(connection, 1, "audition", "7", now_ms=T0)
     problem(house.api.client.patch("/api/v1/clones/1", json={"isTrading": False}, headers=me), 409, "clone_held")
     held = house.api.client.get("/api/v1/clones/1", headers=me).json()["holds"]
-    assert held == [{"reason": "race", "ref": "7", "since": "2026-03-12T09:20:00Z"}]
+    assert held == [{"reason": "audition", "ref": "7", "since": "2026-03-12T09:20:00Z"}]
 
 
 def test_a_draft_is_saved_over_the_version_that_was_read(house: StockedApi, me: dict[str, str]) -> None:

@@ -64,8 +64,6 @@ def test_an_admin_removes_and_cancels(run: Run, circuit: Circuit) -> None:
     assert "was removed before" in run("race", "remove", "1", str(a), "--reason", "a cheat").stdout
     assert run("race", "cancel", "1", "--reason", "an outage").stdout == "race 1 is cancelled: an outage\n"
     assert "race 1 is cancelled: an outage" in run("race", "show", "1").stdout
-    assert run("race", "rest", str(a)).stdout == f"clone {a} sits out the next field\n"
-    assert run("race", "rest", str(a), "--back").stdout == f"clone {a} enters the next field\n"
     unknown = run("race", "show", "9")
     assert (unknown.exit_code, unknown.stderr) == (2, "clash: there is no race 9\n")
     refused = run("race", "remove", "1", str(a + 1), "--reason", "late")

@@ -80,6 +80,11 @@ class CloneService(RuleBasedStateMachine):
         """How strong a model the model allows."""
         return max([1, *(model for _, model in self.grants.values())])
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether an audition keeps it as it is; a race pins what it runs and freezes nothing."""
+        return any(reason == "audition" for reason, _ in self.holds)
+
     def says(self, act: Callable[[], Any], *, is_allowed: bool) -> bool:
         """Whether it happened, which must be what the model expects."""
         try:
@@ -102,7 +107,7 @@ class CloneService(RuleBasedStateMachine):
     def publish(self) -> None:
         """The draft becomes the version, unless something is in the way; another layout alone is no new version."""
         wanted = self.draft[0] if self.draft else 0
-        is_allowed = 0 < wanted <= self.assets and self.tier <= self.strongest and not self.holds
+        is_allowed = 0 < wanted <= self.assets and self.tier <= self.strongest and not self.is_frozen
         act = lambda: clones.publish(self.clash, self.id, LISTING, now_ms=self.tick())  # noqa: E731
         if self.says(act, is_allowed=is_allowed) and self.published[-1:] != [wanted]:
             self.published.append(wanted)
@@ -110,7 +115,7 @@ class CloneService(RuleBasedStateMachine):
     @rule(on=st.booleans())
     def trade(self, on: bool) -> None:
         """The trading toggle."""
-        is_allowed = on == self.is_trading or not self.holds
+        is_allowed = on == self.is_trading or not self.is_frozen
         if self.says(lambda: clones.set_trading(self.clash, self.id, on, now_ms=self.tick()), is_allowed=is_allowed):
             self.is_trading = on
 
@@ -118,14 +123,14 @@ class CloneService(RuleBasedStateMachine):
     def decide_by(self, engine: Any) -> None:
         """The engine; a model needs its tier."""
         is_bounded = engine == "model" and self.tier > self.strongest
-        is_allowed = engine == self.engine or not (self.holds or is_bounded)
+        is_allowed = engine == self.engine or not (self.is_frozen or is_bounded)
         if self.says(lambda: clones.set_engine(self.clash, self.id, engine, now_ms=self.tick()), is_allowed=is_allowed):
             self.engine = engine
 
     @rule(tier=st.sampled_from([3, 2, 1, 0, 4]))
     def think_by(self, tier: int) -> None:
         """The model tier, within the entitlement."""
-        is_allowed = tier == self.tier or (1 <= tier <= self.strongest and not self.holds)
+        is_allowed = tier == self.tier or (1 <= tier <= self.strongest and not self.is_frozen)
         act = lambda: clones.set_model_tier(self.clash, self.id, tier, now_ms=self.tick())  # noqa: E731
         if self.says(act, is_allowed=is_allowed):
             self.tier = tier
@@ -165,7 +170,7 @@ class CloneService(RuleBasedStateMachine):
 
     @rule(key=HOLDS)
     def hold(self, key: tuple[Any, str]) -> None:
-        """The arena freezes the clone; a hold that ended never comes back."""
+        """The arena holds the clone; a hold that ended never comes back."""
         with self.clash.write() as connection:
             act = lambda: holds.place(connection, self.id, *key, now_ms=self.tick())  # noqa: E731
             if self.says(act, is_allowed=key not in self.ended):

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from clash_pipeline.clock import SettableClock
+from clash_pipeline.clones import clones
 from clash_pipeline.definitions import build_definitions
 from clash_pipeline.services import Services
 from clash_pipeline.settings import Settings
@@ -15,11 +16,8 @@ def test_the_job_compares_and_fails_where_the_books_differ(
     services = Services(settings, clock)
     job = build_definitions({"services": services}, settings).resolve_job_def("reconcile_economy")
     assert job.execute_in_process(instance=instance).success
+    assert clones.create(clash, "One", engine="rules", now_ms=1) == 1
     with clash.write() as connection:
-        connection.execute("PRAGMA defer_foreign_keys = ON")
-        connection.execute(
-            "INSERT INTO clones (id, name, engine, created_at, owner) VALUES (1, 'One', 'rules', 1, 'operator')"
-        )
         connection.execute(
             "INSERT INTO clone_entitlements (source, ref, purpose, clone_id, capacity_tier, model_tier, granted_at, "
             "granted_by, reason) VALUES ('purchase', '9', 'audition', 1, 'pro', 3, 1, 'nobody', '')"

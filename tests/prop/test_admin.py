@@ -146,5 +146,5 @@ def test_the_commands(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "completed: admin: enough" in run("result", "1")
     assert json.loads(run("acts", "--json"))[-1]["actor"] == "ann"
     assert "refused" in run("acts")
-    assert run("thin") == "0 minute snapshots thinned\n"
+    assert run("thin") == "0 days archived, 0 minute snapshots thinned\n"
     assert run("mark", "1") == "account 1: has ended\n"
