@@ -19,9 +19,12 @@ PLOTTED_MINUTES = 6 * 60
 def marks(found: Sequence[Snapshot]) -> str:
     """The snapshots of one tick as a Markdown table."""
     rows = [
-        (s.account_id, s.equity / USD, s.unrealized / USD, 100 * s.drawdown / RATE, s.positions, s.carried)
+        (
+            s.account_id, f"{s.equity / USD:,.2f}", f"{s.unrealized / USD:,.2f}", f"{100 * s.drawdown / RATE:.2f}",
+            s.positions, s.carried,
+        )
         for s in found
-    ]
+    ]  # fmt: skip
     return plots.table(MARK_COLUMNS, rows)
 
 

@@ -15,8 +15,8 @@ def of(connection: Connection, race: Race) -> dict[str, str]:
     found = standings.of(connection, race.id)
     rows = [
         (
-            one.rank, one.clone_id, one.name, None if one.equity is None else one.equity / USD,
-            None if one.return_rate is None else 100 * one.return_rate / RATE, one.standing or one.state,
+            one.rank, one.clone_id, one.name, None if one.equity is None else f"{one.equity / USD:,.2f}",
+            None if one.return_rate is None else f"{100 * one.return_rate / RATE:+.2f}", one.standing or one.state,
         )
         for one in found
     ]  # fmt: skip
