@@ -45,6 +45,8 @@ ROUTES = (
     Route("latest data", "POST", "/api/v1/memory/latest", has_graph=True),
     Route("account series, 500 points", "GET", "/api/v1/accounts/1/snapshots"),
     Route("open positions", "GET", "/api/v1/accounts/1/positions"),
+    Route("slots of the Arena", "GET", "/api/v1/arena/slots"),
+    Route("standings of a live race", "GET", "/api/v1/races/2/standings"),
 )
 """What is measured; another route is another line."""
 
@@ -274,14 +276,14 @@ def _home() -> Any:
 
 
 def _stocked(settings: Settings) -> Any:
-    """The tests' system with two days of snapshots of its account."""
+    """The tests' system with a live race, and two days of snapshots of its account."""
     from clash_pipeline.clock import MINUTE_MS
     from clash_pipeline.storage.files import migrate_all
     from tests.fakes.api_client import T0
-    from tests.fakes.stocked_api import StockedApi
+    from tests.fakes.stocked_arena import StockedArena
 
     migrate_all(settings)
-    stocked = StockedApi(settings)
+    stocked = StockedArena(settings)
     with stocked.services.clash.write() as connection:
         connection.executemany(_SNAPSHOT, [(T0 - number * MINUTE_MS,) for number in range(1, SNAPSHOTS)])
     return stocked
