@@ -85,6 +85,11 @@ def unavailable(code: str, detail: str, *, retry_after_sec: int = 1) -> Problem:
     return Problem(503, code, detail, headers={"retry-after": str(retry_after_sec)})
 
 
+def payout_paused() -> Problem:
+    """A switch, a cap, a silent chain or no signer: deliberate, so no answer of a failing server."""
+    return Problem(409, "payout_paused", "Nothing is paid out now; what is owed stays owed.")
+
+
 def rate_limited(wait_sec: int) -> Problem:
     """Too many requests; when there is room again."""
     headers = {"retry-after": str(max(wait_sec, 1))}

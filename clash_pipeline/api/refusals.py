@@ -6,7 +6,7 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from clash_pipeline.api.problems import Problem, not_found, unauthorised, unavailable
+from clash_pipeline.api.problems import Problem, not_found, payout_paused, unauthorised, unavailable
 from clash_pipeline.archive.stores import StoreError
 from clash_pipeline.arena.refusals import ArenaConflict, ArenaUnknown
 from clash_pipeline.clone_desk import RegistryEmpty
@@ -59,9 +59,7 @@ REFUSALS: Mapping[type[Exception], Refusal] = {
     ProfileInvalid: lambda error: Problem(422, error.code, _sentence(error)),
     RegistryEmpty: lambda error: unavailable(error.code, "No asset is known yet.", retry_after_sec=60),
     CloneError: lambda error: Problem(422, error.code, _sentence(error)),
-    PayoutPaused: lambda error: unavailable(
-        error.code, "Nothing is paid out now; what is owed stays owed.", retry_after_sec=60
-    ),
+    PayoutPaused: lambda _: payout_paused(),
     EconomyUnknown: lambda _: not_found(),
     EconomyConflict: lambda error: Problem(409, error.code, _sentence(error)),
     QuoteInvalid: lambda error: Problem(422, error.code, _sentence(error)),

@@ -86,7 +86,7 @@ def test_what_is_owed_is_seen_by_whom_it_is_owed_and_waits_while_nobody_can_sign
     royalty, *payouts = read(house, "payables")["items"]
     assert (royalty["kind"], royalty["state"], royalty["amountWei"]) == ("royalty", "claimable", "1562500000000000")
     assert [owed["amountWei"] for owed in payouts] == ["6428571428571428"] * 2
-    problem(post(house, f"payables/{royalty['id']}/authorisation", None, key="claim"), 503, "payout_paused")
+    problem(post(house, f"payables/{royalty['id']}/authorisation", None, key="claim"), 409, "payout_paused")
     stranger = house.bearer(house.other)
     problem(
         post(house, f"payables/{royalty['id']}/authorisation", None, key="steal", headers=stranger), 404, "not_found"

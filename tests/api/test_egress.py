@@ -72,7 +72,7 @@ def test_no_field_of_a_request_becomes_an_address(house: StockedArena) -> None:
                 asked += 1
                 headers = {**own, "idempotency-key": f"egress-{asked:012}", **made.pop("headers", {})}
                 answer = house.api.client.request(method, headers=headers, **made)
-                assert answer.status_code < 500 or "payout_paused" in answer.text, (method, made, answer.text)
+                assert answer.status_code < 500, (method, made, answer.text)
     assert hosts == []
     assert asked > 200
 

@@ -7,7 +7,7 @@ from fastapi import Path, Request, Response
 from clash_pipeline.api import idempotency
 from clash_pipeline.api.documenting import creates, refuses
 from clash_pipeline.api.parts import Me, Paging, Parts, owner_of
-from clash_pipeline.api.problems import unavailable
+from clash_pipeline.api.problems import payout_paused
 from clash_pipeline.api.routes.clones import wire
 from clash_pipeline.api.routing import for_user
 from clash_pipeline.api.routing import router as area
@@ -76,11 +76,11 @@ def list_payables(me: Me, parts: Parts, paging: Paging, cursor: Cursor = None, l
              response_model=AuthorisationShown)  # fmt: skip
 @for_user
 @creates
-@refuses(409, 503)
+@refuses(409)
 def authorise_payable(request: Request, payable_id: PayableId, me: Me, parts: Parts) -> Response:
     """The authorisation of what is owed to one: the one that stands, or a new one of the same contract nonce.
 
-    It pays the wallet that was recorded when it became owed. While payouts are paused it is 503 and nothing is lost.
+    It pays the wallet that was recorded when it became owed. While payouts are paused it is 409 and nothing is lost.
     """
     with parts.clash.read() as connection:
         payables.owned(connection, payable_id, me.user_id)
@@ -99,14 +99,14 @@ def _authorised(parts: Services, payable_id: int, actor: str) -> AuthorisationSh
     """Ask for it, with the chain and the signer of the settings.
 
     Raises:
-        Problem: 503 while nobody can sign, or a gate holds it back.
+        Problem: 409 while nobody can sign, or a gate holds it back.
     """
     from clash_pipeline.economy import payouts, signing
 
     signer = signing.signer_from(parts.settings)
     with parts.chain() as chain:
         if chain is None or signer is None:
-            raise unavailable("payout_paused", "Nothing is paid out now; what is owed stays owed.", retry_after_sec=60)
+            raise payout_paused()
         made = payouts.authorise(
             chain, signer, payouts.limits_from(parts.settings), payable_id, actor=actor, now_ms=parts.clock.now_ms()
         )
