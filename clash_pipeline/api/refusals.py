@@ -49,7 +49,7 @@ REFUSALS: Mapping[type[Exception], Refusal] = {
         422,
         "graph_invalid",
         f"The graph has {len(error.problems)} problem(s).",
-        more={"problems": [problem.wire() for problem in error.problems]},
+        more={"problems": [problem.wire() | {"isIncomplete": problem.is_incomplete} for problem in error.problems]},
     ),
     CloneUnknown: lambda _: not_found(),
     DraftChanged: lambda _: Problem(412, "stale", "It was changed since you read it."),
