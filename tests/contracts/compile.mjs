@@ -1,5 +1,6 @@
 // Reads SignedVault.sol beside this file, prints what stands in SignedVault.json. The metadata hash is left out, so that
 // the same source gives the same bytes wherever it lies.
+import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 
@@ -27,5 +28,6 @@ const result = {
   bytecode: "0x" + made.evm.bytecode.object,
   compiler: solc.version().split("+")[0],
   deployed: "0x" + made.evm.deployedBytecode.object,
+  source: createHash("sha256").update(source).digest("hex"),
 };
 process.stdout.write(JSON.stringify(result, null, 1) + "\n");
