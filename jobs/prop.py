@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 DRAWN_EVERY_MS = 5 * MINUTE_MS
 """How often the accounts are drawn: a picture a minute would fill most of Dagster's event log."""
 
+SHOWN_ACCOUNTS = 10
+"""How many accounts in trouble a run names; Dagster keeps every line."""
+
 
 @dg.op(description="Marks the open positions of every account and writes its snapshot.", code_version="2")
 def mark_accounts(context: dg.OpExecutionContext, services: dg.ResourceParam[Services]) -> None:
@@ -33,9 +36,17 @@ def mark_accounts(context: dg.OpExecutionContext, services: dg.ResourceParam[Ser
         "ended": len(tick.ended),
         "left_for_next_tick": len(tick.left),
     }
-    context.add_output_metadata(figures)
+    context.add_output_metadata({**figures, **({"left": _left(tick)} if tick.left else {})})
     if tick.snapshots and minute_of(now_ms) % DRAWN_EVERY_MS == 0:
         context.log_event(dg.AssetMaterialization("prop_accounts", metadata={**figures, **_drawn(services, tick)}))
+
+
+def _left(tick: "Tick") -> dg.MetadataValue:
+    """Which accounts wait for the next tick, and the kind of their trouble; the log of the process has every word."""
+    from clash_pipeline.market.plots import table
+
+    rows = [(account_id, type(error).__name__) for account_id, error in sorted(tick.left.items())[:SHOWN_ACCOUNTS]]
+    return dg.MetadataValue.md(table(("account", "trouble"), rows))
 
 
 def _drawn(services: Services, tick: "Tick") -> dict[str, dg.MetadataValue]:

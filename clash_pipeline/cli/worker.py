@@ -58,8 +58,10 @@ def marks(once: Once = False) -> None:
             open_ids = accounts.open_ids(connection)
         venue = PaperVenue(services.market, price_jump_pct=services.settings.price_jump_pct)
         tick = marking.mark_all(services.clash, venue, open_ids, services.clock.now_ms())
+        left = ": " + ", ".join(map(str, sorted(tick.left)[:10])) if tick.left else ""
         return (
-            f"{len(tick.snapshots)} accounts marked, {len(tick.ended)} ended, {len(tick.left)} left for the next tick"
+            f"{len(tick.snapshots)} accounts marked, {len(tick.ended)} ended, "
+            f"{len(tick.left)} left for the next tick{left}"
         )
 
     with _services() as services:

@@ -51,6 +51,11 @@ class Entitlement(NamedTuple):
         """Whether something was bought; debug and operator grants never lead into an audition (02)."""
         return not self.is_mock
 
+    @property
+    def runs_a_tick(self) -> int:
+        """The run budget of an account in a race or audition (11, 2): its tier's assets, which no operator lifts."""
+        return CAPACITIES[self.capacity.name].assets
+
 
 class Purchased(NamedTuple):
     """The component-wise maximum of what was bought for a clone: what an upgrade is the difference to."""

@@ -14,7 +14,7 @@ import structlog
 
 from clash_pipeline.archive.stores import StoreCorrupt, StoreMissing, StoreUnavailable
 from clash_pipeline.clock import MINUTE_MS, SECOND_MS
-from clash_pipeline.decisions import artifacts, claims, runs, submission
+from clash_pipeline.decisions import artifacts, claims, looking, runs, submission
 from clash_pipeline.decisions import decide as deciding
 from clash_pipeline.decisions.answer import AnswerInvalid
 from clash_pipeline.decisions.runs import Claim, Decided, Ended, Services, Standing
@@ -22,11 +22,11 @@ from clash_pipeline.decisions.submission import Asked
 from clash_pipeline.faults import fault, point
 from clash_pipeline.prop import funding, intake
 from clash_pipeline.prop.accounts import AccountMoved
+from clash_pipeline.prop.defects import is_own, kept_apart
 from clash_pipeline.prop.intake import View
 from clash_pipeline.prop.pricing import Quote
 from clash_pipeline.prop.venue import PaperVenue
 from clash_pipeline.storage.errors import LeaseLost, StorageBusy
-from clash_pipeline.storage.sqlite import IntegrityError
 
 LOOKS = 5
 """How often an account that keeps changing is looked at again before its runs are left for later."""
@@ -36,10 +36,6 @@ READERS = 8
 """Responses read from the store at the same time."""
 MINUTE_WAIT_MS = 2 * SECOND_MS
 """How long a run waits before it is looked at again whether its common minute is final."""
-DEFECTS = (
-    ArithmeticError, AssertionError, AttributeError, IntegrityError, LookupError, RuntimeError, TypeError, ValueError,
-)  # fmt: skip
-"""What a defect of one account's data may raise; trouble of the machine is not among it and stops the wave (09 W5)."""
 AFTER_APPLIED = point("decisions.apply.after_applied")
 
 log = structlog.get_logger(__name__)
@@ -125,17 +121,27 @@ def _submit_all(services: Services, asked: Sequence[Asked]) -> list[Ended]:
     ended: list[Ended] = []
     for minute, together in groupby(sorted(asked, key=lambda one: _minute(one) or 0), key=_minute):
         ready, quotes, now_ms = _ready(services, list(together), minute)
-        funding.settle(services.clash, _venue(services), {one.claim.account_id for one in ready}, now_ms)
-        with services.clash.read() as connection:
-            views = {
-                one.claim.account_id: intake.look(connection, one.claim.account_id, now_ms=now_ms) for one in ready
-            }
+        views, troubles = _views(services, {one.claim.account_id for one in ready}, now_ms)
         more = {symbol for view in views.values() for symbol in view.book.positions} - quotes.keys()
-        quotes |= _quotes(services, more, now_ms, minute)
+        quotes |= looking.quotes(services, more, now_ms, fill_minute=minute)
         for account_id, mine in groupby(ready, key=lambda one: one.claim.account_id):
-            ended += _submit(services, list(mine), views[account_id], quotes, now_ms)
+            if (error := troubles.get(account_id)) is not None:
+                ended += _try_later(services, list(mine), f"account_unreadable ({type(error).__name__})", error)
+            else:
+                ended += _submit(services, list(mine), views[account_id], quotes, now_ms)
             fault(AFTER_APPLIED)
     return ended
+
+
+def _views(services: Services, account_ids: set[int], now_ms: int) -> tuple[dict[int, View], dict[int, Exception]]:
+    """Each account after the funding that was due on it; and what kept others from being read: theirs alone."""
+    troubles = funding.settle(services.clash, _venue(services), account_ids, now_ms)
+    views: dict[int, View] = {}
+    with services.clash.read() as connection:
+        for account_id in sorted(account_ids - troubles.keys()):
+            with kept_apart(troubles, account_id):
+                views[account_id] = intake.look(connection, account_id, now_ms=now_ms)
+    return views, troubles
 
 
 def _ready(services: Services, asked: list[Asked], minute: int | None) -> tuple[list[Asked], dict[str, Quote], int]:
@@ -144,12 +150,16 @@ def _ready(services: Services, asked: list[Asked], minute: int | None) -> tuple[
     if minute is not None and now_ms < minute + MINUTE_MS:
         _put_back(services, [one.claim for one in asked], "waiting_for_fill_instant", minute + MINUTE_MS)
         return [], {}, now_ms
-    quotes = _quotes(services, {one.proposal.symbol for one in asked}, now_ms, minute)
-    settled = {symbol for symbol, quote in quotes.items() if is_settled(quote, minute)}
-    ready = [one for one in asked if one.proposal.symbol in settled]
-    unsettled = [one.claim for one in asked if one.proposal.symbol not in settled]
-    _put_back(services, unsettled, "waiting_for_final_minute", now_ms + MINUTE_WAIT_MS)
-    return ready, quotes, now_ms
+    symbols = {one.proposal.symbol for one in asked}
+    quotes = looking.quotes(services, symbols, now_ms, fill_minute=minute)
+    unreadable = symbols - quotes.keys()
+    unsettled = {symbol for symbol, quote in quotes.items() if not is_settled(quote, minute)}
+    for one in asked:
+        if one.proposal.symbol in unreadable:
+            _put_back(services, [one.claim], "quote_unreadable", now_ms + _back_off(one.claim))
+    waiting = [one.claim for one in asked if one.proposal.symbol in unsettled]
+    _put_back(services, waiting, "waiting_for_final_minute", now_ms + MINUTE_WAIT_MS)
+    return [one for one in asked if one.proposal.symbol not in unreadable | unsettled], quotes, now_ms
 
 
 def is_settled(quote: Quote, minute: int | None) -> bool:
@@ -169,15 +179,20 @@ def _submit(
         return _try_later(services, asked, "database_busy", error)
     except (LeaseLost, AccountMoved) as error:
         return _try_later(services, asked, "account_busy", error)
-    except DEFECTS as error:
+    except Exception as error:
+        if not is_own(error):
+            raise
         if len(asked) == 1:
             return _try_later(services, asked, f"apply_failed: {type(error).__name__}", error)
-    ended: list[Ended] = []
-    for one in asked:  # which of them it was shows when each goes alone
-        with services.clash.read() as connection:
-            view = intake.look(connection, one.claim.account_id, now_ms=now_ms)
-        ended += _submit(services, [one], view, quotes, now_ms)
-    return ended
+    return [ended for one in asked for ended in _submit_alone(services, one, quotes, now_ms)]
+
+
+def _submit_alone(services: Services, one: Asked, quotes: Mapping[str, Quote], now_ms: int) -> list[Ended]:
+    """One run of an account of which some run failed; which of them it was shows when each goes alone."""
+    views, troubles = _views(services, {one.claim.account_id}, now_ms)
+    for error in troubles.values():
+        return _try_later(services, [one], f"account_unreadable ({type(error).__name__})", error)
+    return _submit(services, [one], views[one.claim.account_id], quotes, now_ms)
 
 
 def _submit_on(
@@ -199,7 +214,8 @@ def _submit_on(
         now_ms = services.clock.now_ms()
         with services.clash.read() as connection:
             view = intake.look(connection, asked[0].claim.account_id, now_ms=now_ms)
-        quotes = _quotes(services, view.symbols([one.proposal for one in asked]), now_ms, minute)
+        wanted = view.symbols([one.proposal for one in asked])
+        quotes = looking.quotes(services, wanted, now_ms, fill_minute=minute)
     raise moved
 
 
@@ -213,9 +229,12 @@ def _still_ours(services: Services, asked: list[Asked]) -> list[Asked]:
 def _try_later(services: Services, asked: Sequence[Asked], reason: str, error: Exception) -> list[Ended]:
     log.warning("runs_left_for_later", runs=[one.claim.run_id for one in asked], reason=reason, error=str(error))
     for one in asked:
-        wait_ms = claims.back_off_ms(one.claim.attempts, Random(f"{one.claim.run_id}/{one.claim.attempts}"))
-        _put_back(services, [one.claim], reason, services.clock.now_ms() + wait_ms)
+        _put_back(services, [one.claim], reason, services.clock.now_ms() + _back_off(one.claim))
     return []
+
+
+def _back_off(claim: Claim) -> int:
+    return claims.back_off_ms(claim.attempts, Random(f"{claim.run_id}/{claim.attempts}"))
 
 
 def _put_back(services: Services, held: Sequence[Claim], reason: str, not_before: int) -> None:
@@ -223,12 +242,6 @@ def _put_back(services: Services, held: Sequence[Claim], reason: str, not_before
         with services.clash.write() as connection:
             for claim in held:
                 claims.put_back(connection, claim, reason, not_before=not_before)
-
-
-def _quotes(services: Services, symbols: set[str], now_ms: int, minute: int | None) -> dict[str, Quote]:
-    if not symbols:
-        return {}
-    return dict(_venue(services).quotes(symbols, now_ms, fill_minute=minute))
 
 
 def _venue(services: Services) -> PaperVenue:

@@ -117,6 +117,18 @@ def may_not_run(clone: Clone, version: Version, view: View, entitlement: Entitle
     return f"entitlement_exceeded: {beyond}" if beyond else None
 
 
+def beyond_run_budget(version: Version, view: View, entitlement: Entitlement) -> frozenset[str]:
+    """The assets that an account of a race or audition does not decide about: behind its run budget (11, 2).
+
+    The order is that of a version's branches and their assets by name, so that it stays the same for a whole race.
+    """
+    if view.account.kind == "sandbox":
+        return frozenset()
+    branches = sorted(version.compiled.branches, key=lambda branch: branch.id)
+    runs = [symbol for branch in branches for symbol in sorted(a.symbol for a in branch.assets if a.skipped is None)]
+    return frozenset(runs[entitlement.runs_a_tick :])
+
+
 def _branch_key(claim: Claim, now_ms: int) -> tuple[int, int, str, int]:
     return claim.account_id, claim.version_id, claim.branch, as_of(claim, now_ms)
 
@@ -176,12 +188,15 @@ def _branch(group: Group, claims: Sequence[Claim], moment: int) -> tuple[Fresh |
         return None, [(claim, made) for claim in claims]
     branch, facts, choices = made
     reason = may_not_run(seen.clone, version, seen.view, seen.entitlement)
+    beyond = beyond_run_budget(version, seen.view, seen.entitlement)
     by_symbol = {choice.asset.symbol: choice for choice in choices}
     fresh: list[Run] = []
     others: list[tuple[Claim, Settled]] = []
     for claim in claims:
         choice = by_symbol.get(claim.symbol)
         why = reason or ("not_in_branch" if choice is None else choice.skipped)
+        if why is None and claim.symbol in beyond:
+            why = f"run_budget: {seen.entitlement.runs_a_tick} a tick"
         if choice is None or why is not None:
             others.append((claim, End("skipped", why or "not_in_branch")))
         else:

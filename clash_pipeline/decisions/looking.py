@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-import msgspec
 import structlog
 
 from clash_pipeline.clones import clones, entitlements
@@ -23,14 +22,13 @@ from clash_pipeline.market import retrieval
 from clash_pipeline.market.read_plan import ReadPlan
 from clash_pipeline.market.retrieval import Found
 from clash_pipeline.prop import intake, views
+from clash_pipeline.prop.defects import is_own
 from clash_pipeline.prop.intake import View
 from clash_pipeline.prop.pricing import Quote
 from clash_pipeline.prop.venue import PaperVenue
 from clash_pipeline.storage.sqlite import Connection, OperationalError
 
 RECENT_FILLS = 10
-UNUSABLE = (ValueError, LookupError, TypeError, ArithmeticError, msgspec.MsgspecError, OperationalError)
-"""What broken rows raise. Bugs look alike here: either way the run is tried again, then parked with the reason."""
 Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
@@ -54,10 +52,15 @@ class Look:
 
 
 def attempted(code: str, work: Callable[[], Result], subject: int | str) -> Result | Trouble:
-    """The result of some work, or the trouble with it, logged with the id or symbol of what it is about."""
+    """The result of some work, or the trouble with it, logged with the id or symbol of what it is about.
+
+    Broken rows and bugs look alike here: either way the run is tried again, then parked with the reason.
+    """
     try:
         return work()
-    except UNUSABLE as error:
+    except Exception as error:
+        if not (is_own(error) or isinstance(error, OperationalError)):
+            raise
         log.warning(code, error=type(error).__name__, subject=subject)
         return Trouble(f"{code} ({type(error).__name__})")
 
@@ -106,16 +109,19 @@ def stored(connection: Connection, claims: Iterable[Claim]) -> dict[int, dict[st
     return found
 
 
-def quotes(services: Services, symbols: Iterable[str], as_of: int) -> Mapping[str, Quote]:
+def quotes(
+    services: Services, symbols: Iterable[str], as_of: int, *, fill_minute: int | None = None
+) -> dict[str, Quote]:
     """One quote a symbol; a symbol whose rows are broken has none, and the others do not mind."""
     venue = PaperVenue(services.market, price_jump_pct=services.settings.price_jump_pct)
+    ask = partial(venue.quotes, now_ms=as_of, fill_minute=fill_minute)
     wanted = sorted(set(symbols))
-    together = attempted("quotes_unreadable", partial(venue.quotes, wanted, as_of), len(wanted))
+    together = attempted("quotes_unreadable", partial(ask, wanted), len(wanted)) if wanted else {}
     if not isinstance(together, Trouble):
         return together
     found: dict[str, Quote] = {}
     for symbol in wanted:
-        alone = attempted("quote_unreadable", partial(venue.quotes, [symbol], as_of), symbol)
+        alone = attempted("quote_unreadable", partial(ask, [symbol]), symbol)
         found |= alone if not isinstance(alone, Trouble) else {}
     return found
 

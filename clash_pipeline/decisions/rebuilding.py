@@ -97,7 +97,7 @@ def set_up(scratch: Connection, given: ApplyInput, first: FirstIds) -> None:
         """,
         (
             account.id, account.clone_id, account.kind, account.parent_id, account.state, account.start_balance,
-            account.balance, account.high_water_mark, canonical.text(account.policy), account.policy_hash,
+            account.balance, account.high_water_mark, canonical.text(account.policy), account.policy.digest,
             account.starts_at, account.ends_at, account.revision, account.head.seq, account.head.hash,
             account.funded_through, account.created_at, now_ms,
         ),

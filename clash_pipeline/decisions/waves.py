@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from clash_pipeline.clock import MINUTE_MS, SECOND_MS
 from clash_pipeline.clones import clones
-from clash_pipeline.decisions import budgets, claims, grid, runs
+from clash_pipeline.decisions import budgets, claims, grid, looking, runs
 from clash_pipeline.decisions.apply import apply, is_settled
 from clash_pipeline.decisions.budgets import reserve
 from clash_pipeline.decisions.decide import decide, decide_all
@@ -29,7 +29,6 @@ from clash_pipeline.decisions.prepare import prepare
 from clash_pipeline.decisions.runs import EXPIRES_AFTER_CADENCES, Decided, Due, Ended, Prepared, Services
 from clash_pipeline.faults import fault, point
 from clash_pipeline.prop import accounts
-from clash_pipeline.prop.venue import PaperVenue
 from clash_pipeline.storage.errors import LeaseLost
 
 __all__ = [
@@ -155,13 +154,14 @@ def deliverable(services: Services, *, clone_id: int | None = None, account_id: 
     now_ms = services.clock.now_ms()
     with services.clash.read() as connection:
         found = claims.undelivered(connection, now_ms=now_ms, clone_id=clone_id, account_id=account_id)
-    venue = PaperVenue(services.market, price_jump_pct=services.settings.price_jump_pct)
     settled: set[tuple[str, int | None]] = set()
     for fill_at in {item.fill_at for item in found}:
         minute = None if fill_at is None else fill_at - MINUTE_MS
         symbols = {item.symbol for item in found if item.fill_at == fill_at}
-        quotes = venue.quotes(symbols, now_ms, fill_minute=minute) if minute is not None else {}
-        settled |= {(symbol, fill_at) for symbol in symbols if minute is None or is_settled(quotes[symbol], minute)}
+        if minute is not None:
+            quotes = looking.quotes(services, symbols, now_ms, fill_minute=minute)
+            symbols = {symbol for symbol, quote in quotes.items() if is_settled(quote, minute)}
+        settled |= {(symbol, fill_at) for symbol in symbols}
     return [item for item in found if (item.symbol, item.fill_at) in settled or now_ms >= _expires_at(item)]
 
 

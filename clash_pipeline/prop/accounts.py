@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from clash_pipeline import canonical
 from clash_pipeline.clock import hour_of
 from clash_pipeline.prop import ledger
@@ -30,6 +32,10 @@ BY_HAND = frozenset({"active", "paused", "locked"})
 
 class AccountUnknown(LookupError):
     """There is no such account."""
+
+
+class AccountUnreadable(ValueError):
+    """The account's row is none that was ever written; nothing acts for it until a person has looked."""
 
 
 class StateConflict(ValueError):
@@ -210,12 +216,33 @@ def take_back(connection: Connection, *, actor: str, now_ms: int, account_id: in
 
 
 def get(connection: Connection, account_id: int) -> Account:
-    """One account with its kill switch.
+    """One account with its kill switch, to be shown.
 
     Raises:
         AccountUnknown: no such account.
+        AccountUnreadable: its policy is none.
     """
-    row = connection.execute(
+    return _account(_row(connection, account_id))
+
+
+def acting(connection: Connection, account_id: int) -> Account:
+    """The same account, to trade, charge or mark it: on the terms it was opened with, or not at all.
+
+    Raises:
+        AccountUnknown: no such account.
+        AccountUnreadable: its policy is none, or is not what `policy_hash` was taken of; or it would owe funding for
+            hours in which it did not exist.
+    """
+    row = _row(connection, account_id)
+    if canonical.sha256(row["policy"].encode()) != row["policy_hash"]:
+        raise AccountUnreadable(f"account {account_id}: the policy does not hash to {row['policy_hash'][:12]}…")
+    if row["funded_through"] < (opened := hour_of(row["created_at"])):
+        raise AccountUnreadable(f"account {account_id} is funded through {row['funded_through']}, it began at {opened}")
+    return _account(row)
+
+
+def _row(connection: Connection, account_id: int) -> Row:
+    row: Row | None = connection.execute(
         """
         SELECT a.*, (SELECT iif(h.account_id IS NULL, 'all accounts: ', 'this account: ') || h.reason FROM prop_halts h
                      WHERE h.released_at IS NULL AND (h.account_id IS NULL OR h.account_id = a.id)
@@ -226,7 +253,7 @@ def get(connection: Connection, account_id: int) -> Account:
     ).fetchone()
     if row is None:
         raise AccountUnknown(f"there is no prop account {account_id}")
-    return _account(row)
+    return row
 
 
 def of_clone(connection: Connection, clone_id: int) -> list[Account]:
@@ -334,6 +361,10 @@ def _running_sandbox(connection: Connection, clone_id: int) -> int | None:
 
 
 def _account(row: Row) -> Account:
+    try:
+        terms = decode(row["policy"])
+    except msgspec.MsgspecError as error:
+        raise AccountUnreadable(f"account {row['id']}: its policy is none: {error}") from error
     return Account(
         id=row["id"],
         clone_id=row["clone_id"],
@@ -343,7 +374,7 @@ def _account(row: Row) -> Account:
         start_balance=row["start_balance"],
         balance=row["balance"],
         high_water_mark=row["high_water_mark"],
-        policy=decode(row["policy"]),
+        policy=terms,
         policy_hash=row["policy_hash"],
         starts_at=row["starts_at"],
         ends_at=row["ends_at"],

@@ -7,13 +7,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import msgspec
-
 from clash_pipeline import canonical
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS
 from clash_pipeline.prop import accounts, endings_audit, fees, funding_audit, ledger, pricing, snapshots_audit
 from clash_pipeline.prop.accounts import Account
 from clash_pipeline.prop.closing import CARRIED, FREE, asset_of
+from clash_pipeline.prop.defects import is_own
 from clash_pipeline.prop.differences import Check, Difference
 from clash_pipeline.prop.fixing import FIXING, ORACLE
 from clash_pipeline.prop.ledger import EMPTY, Entry, Head, Line
@@ -24,8 +23,6 @@ from clash_pipeline.units import UnitError, usd_text
 
 KINDS = frozenset({"sandbox", "audition", "race"})
 ORIGINS = frozenset({"decision", "stop", "target", "liquidation", "admin"})
-UNREADABLE = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, msgspec.MsgspecError)
-"""What a row may raise that no program of ours has written."""
 AT_THE_FIXING = frozenset({FIXING, ORACLE, CARRIED, "venue", "closes"})
 """Where the price of a fill that costs nothing may come from."""
 
@@ -62,14 +59,25 @@ def of_account(connection: Connection, account_id: int) -> Iterator[Difference]:
     where = f"prop_accounts({account_id})"
     try:
         account = accounts.get(connection, account_id)
-    except UNREADABLE as error:
-        yield Difference("I6", where, f"cannot be read: {type(error).__name__} {error}")
+    except Exception as error:
+        yield _unreadable(where, "cannot be read", error)
         return
     for check in CHECKS:
         try:
             yield from check(connection, account)
-        except UNREADABLE as error:
-            yield Difference("I6", where, f"{check.__name__} cannot read its rows: {type(error).__name__} {error}")
+        except Exception as error:
+            yield _unreadable(where, f"{check.__name__} cannot read its rows", error)
+
+
+def _unreadable(where: str, what: str, error: Exception) -> Difference:
+    """Rows that cannot be read, as a difference; trouble of the machine goes on as it is.
+
+    Raises:
+        Exception: the error itself, where no row of the account can have caused it.
+    """
+    if not is_own(error):
+        raise error
+    return Difference("I6", where, f"{what}: {type(error).__name__} {error}")
 
 
 def hash_chain(connection: Connection, account: Account) -> Iterator[Difference]:

@@ -15,6 +15,7 @@ from clash_pipeline.clock import HOUR_MS, hour_of, iso
 from clash_pipeline.faults import fault, point
 from clash_pipeline.prop import accounts
 from clash_pipeline.prop.accounts import Account
+from clash_pipeline.prop.defects import kept_apart
 from clash_pipeline.prop.desk import Desk
 from clash_pipeline.prop.ledger import Entry, Line
 from clash_pipeline.prop.pricing import Price
@@ -141,26 +142,30 @@ def charge_due(desk: Desk, sources: Sources) -> tuple[HourKey, ...]:
     return tuple(missing)
 
 
-def settle(clash: Database, execution: ExecutionVenue, account_ids: Iterable[int], now_ms: int) -> None:
+def settle(clash: Database, execution: ExecutionVenue, account_ids: Iterable[int], now_ms: int) -> dict[int, Exception]:
     """Charge what is due on some accounts, each in a transaction of its own, and only where there is anything.
 
-    Every submission begins with it, so that the gates see the balance after funding (04 Intake).
-
-    Raises:
-        AccountUnknown: no such account.
+    Every submission begins with it, so that the gates see the balance after funding (04 Intake). Returns the accounts
+    that could not be read or charged, with their errors; they keep no other waiting.
     """
+    troubles: dict[int, Exception] = {}
+    owed: dict[int, tuple[Holding, ...]] = {}
     with clash.read() as connection:
-        found = {one: due(connection, accounts.get(connection, one), now_ms) for one in sorted(set(account_ids))}
-    keys = {holding.key for held in found.values() for holding in held}
+        for account_id in sorted(set(account_ids)):
+            with kept_apart(troubles, account_id):
+                owed[account_id] = due(connection, accounts.acting(connection, account_id), now_ms)
+    keys = {holding.key for held in owed.values() for holding in held}
     sources = execution.funding(keys, now_ms) if keys else {}
-    for account_id, held in found.items():
+    for account_id, held in owed.items():
         if any(holding.key in sources for holding in held):
-            _settle(clash, account_id, sources, now_ms)
+            with kept_apart(troubles, account_id):
+                _settle(clash, account_id, sources, now_ms)
+    return troubles
 
 
 def _settle(clash: Database, account_id: int, sources: Sources, now_ms: int) -> None:
     with clash.write() as connection:
-        account = accounts.get(connection, account_id)
+        account = accounts.acting(connection, account_id)
         desk = Desk(connection, account, accounts.positions(connection, account_id), {}, now_ms)
         charge_due(desk, sources)
         desk.close()

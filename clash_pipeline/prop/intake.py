@@ -71,7 +71,8 @@ def submit(
         AccountUnknown: no such account.
         PayloadConflict: a key of (account, run, index) was used for another payload; nothing was changed.
     """
-    funding.settle(clash, execution, [account_id], now_ms)
+    for trouble in funding.settle(clash, execution, [account_id], now_ms).values():
+        raise trouble
     with clash.read() as connection:
         view = look(connection, account_id, now_ms=now_ms)
     quotes = execution.quotes(view.symbols(proposals), now_ms, fill_minute=view.fill_minute(instant))
@@ -83,9 +84,9 @@ def look(connection: Connection, account_id: int, *, now_ms: int) -> View:
     """The account, its positions and its opening orders of the last hour.
 
     Raises:
-        AccountUnknown: no such account.
+        AccountUnknown, AccountUnreadable: no such account, or none that may act.
     """
-    account = accounts.get(connection, account_id)
+    account = accounts.acting(connection, account_id)
     held = accounts.positions(connection, account_id)
     return View(account, held, _opened_since(connection, account_id, now_ms - HOUR_MS))
 

@@ -4,11 +4,9 @@ In this order: funding that is due, marks, stops and targets, liquidation, the s
 ended is fixed and frozen instead. A missing price marks nothing; the last mark is carried with its age.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-import msgspec
 import structlog
 
 from clash_pipeline.clock import minute_of
@@ -16,6 +14,7 @@ from clash_pipeline.faults import fault, point
 from clash_pipeline.market.listing import Listing
 from clash_pipeline.prop import accounts, closing, fixing, funding, liquidation, results, snapshots, triggers
 from clash_pipeline.prop.accounts import Account, AccountMoved
+from clash_pipeline.prop.defects import is_own, kept_apart
 from clash_pipeline.prop.desk import Desk
 from clash_pipeline.prop.fixing import Fixed
 from clash_pipeline.prop.funding import Holding
@@ -25,15 +24,10 @@ from clash_pipeline.prop.results import Ending
 from clash_pipeline.prop.snapshots import Snapshot
 from clash_pipeline.prop.venue import ExecutionVenue, PaperVenue
 from clash_pipeline.storage.errors import StorageBusy
-from clash_pipeline.storage.sqlite import Connection, Database, IntegrityError
+from clash_pipeline.storage.sqlite import Connection, Database
 
 AFTER_FUNDING = point("prop.mark.after_funding")
 AFTER_POSITIONS = point("prop.mark.after_positions")
-DEFECTS = (
-    ArithmeticError, AttributeError, IntegrityError, LookupError, RuntimeError, StorageBusy, TypeError, ValueError,
-    msgspec.MsgspecError,
-)  # fmt: skip
-"""What a defect of one account's data may raise, or another writer; trouble of the machine is not among it."""
 LOOKS = 5
 """How often an account that keeps changing is looked at again before it is left to the next tick."""
 
@@ -71,11 +65,11 @@ class Memory:
 
 @dataclass
 class Tick:
-    """What a tick over many accounts did; `left` names the accounts that the next tick has to take up."""
+    """What a tick over many accounts did; `left` names the accounts that the next tick has to take up, and why."""
 
     snapshots: list[Snapshot] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
-    left: dict[int, str] = field(default_factory=dict)
+    left: dict[int, Exception] = field(default_factory=dict)
 
 
 def mark(
@@ -104,36 +98,36 @@ def mark_all(clash: Database, execution: ExecutionVenue, account_ids: Iterable[i
     looks: list[Look] = []
     with clash.read() as connection:
         for account_id in account_ids:
-            with _left_alone(tick, account_id):
+            with kept_apart(tick.left, account_id):
                 looks.append(_look(connection, account_id, now_ms))
-    memory = _remember(execution, looks, now_ms)
+    memory = _remember_together(execution, looks, now_ms)
     for look in looks:
-        identifier, snapshot = look.account.id, None
-        with _left_alone(tick, identifier):
+        with kept_apart(tick.left, look.account.id, StorageBusy):
             snapshot = _pass(clash, execution, look, memory, now_ms)
-        if identifier in tick.left:
-            continue
-        if snapshot is None:
-            tick.ended.append(identifier)
-        else:
-            tick.snapshots.append(snapshot)
+            if snapshot is None:
+                tick.ended.append(look.account.id)
+            else:
+                tick.snapshots.append(snapshot)
     return tick
 
 
-@contextmanager
-def _left_alone(tick: Tick, account_id: int) -> Iterator[None]:
-    """Keep an account's trouble to itself: it is left to the next tick, the others are marked (09 W5)."""
+def _remember_together(execution: ExecutionVenue, looks: Iterable[Look], now_ms: int) -> Memory | None:
+    """One read of memory for all; None where something that one of them needs cannot be read: each then reads alone."""
     try:
-        yield
-    except DEFECTS as error:
-        log.error("account_left_for_next_tick", account_id=account_id, error=f"{type(error).__name__}: {error}")
-        tick.left[account_id] = str(error)
+        return _remember(execution, looks, now_ms)
+    except Exception as error:
+        if not is_own(error):
+            raise
+        log.error("memory_unreadable", error=f"{type(error).__name__}: {error}")
+        return None
 
 
-def _pass(clash: Database, execution: ExecutionVenue, look: Look, memory: Memory, now_ms: int) -> Snapshot | None:
-    """One account on the shared look; on one of its own where it has changed since."""
+def _pass(
+    clash: Database, execution: ExecutionVenue, look: Look, memory: Memory | None, now_ms: int
+) -> Snapshot | None:
+    """One account on the shared look; on one of its own where there is none, or where it has changed since."""
     try:
-        return _write(clash, look, memory, now_ms)
+        return _write(clash, look, memory or _remember(execution, [look], now_ms), now_ms)
     except AccountMoved:
         return _mark(clash, execution, look.account.id, now_ms)
 
@@ -145,7 +139,7 @@ def _mark(clash: Database, execution: ExecutionVenue, account_id: int, now_ms: i
 
 
 def _look(connection: Connection, account_id: int, now_ms: int) -> Look:
-    account = accounts.get(connection, account_id)
+    account = accounts.acting(connection, account_id)
     held = accounts.book(account, accounts.positions(connection, account_id).values())
     owed = funding.due(connection, account, now_ms)
     is_marked = snapshots.at(connection, account_id, minute_of(now_ms)) is not None
@@ -170,7 +164,7 @@ def _remember(execution: ExecutionVenue, looks: Iterable[Look], now_ms: int) -> 
 
 def _write(clash: Database, look: Look, memory: Memory, now_ms: int) -> Snapshot | None:
     with clash.write() as connection:
-        account = accounts.get(connection, look.account.id)
+        account = accounts.acting(connection, look.account.id)
         if account.is_final:
             return None
         if (found := snapshots.at(connection, account.id, minute_of(now_ms))) is not None:
