@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from clash_pipeline.storage.files import migrate_all, open_clash, open_market
 from clash_pipeline.storage.sqlite import Database
 from tests.fakes import egress
 from tests.fakes.browsers import chromium
+from tests.fakes.homes import copies
 
 NOW = 1_753_100_000_000
 """2025-07-21T12:13:20Z: inside the days of the recorded candles."""
@@ -128,3 +129,19 @@ def market(settings: Settings) -> Iterator[Database]:
     database = open_market(settings)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def stocked_copy(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path) -> Callable[[], Settings]:
+    """Gives settings of a new home in which a little has happened."""
+    from tests.fakes.stocked_api import StockedApi
+
+    return copies(migrated_home, StockedApi, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def arena_copy(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path) -> Callable[[], Settings]:
+    """Gives settings of a new home with an Arena in which races were run."""
+    from tests.fakes.stocked_arena import StockedArena
+
+    return copies(migrated_home, StockedArena, tmp_path_factory)

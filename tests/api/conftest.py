@@ -1,16 +1,13 @@
 """The application in this process, on empty databases, or on copies of those in which a little has happened."""
 
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from clash_pipeline.clock import SettableClock
 from clash_pipeline.services import Services
-from clash_pipeline.settings import Settings, load
+from clash_pipeline.settings import Settings
 from tests.fakes.api_client import T0, Api
-from tests.fakes.stocked_api import StockedApi
 
 
 @pytest.fixture
@@ -25,21 +22,6 @@ def api(settings: Settings) -> Api:
     )
     wall = SettableClock(T0)
     return Api(Services(generous, SettableClock(T0), wall), wall)
-
-
-@pytest.fixture(scope="session")
-def stocked_copy(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path) -> Callable[[], Settings]:
-    """Gives settings whose home is a new copy of one that was filled once."""
-    filled = tmp_path_factory.mktemp("stocked") / "home"
-    shutil.copytree(migrated_home, filled)
-    StockedApi(load({"CLASH_HOME": str(filled)})).services.close()
-
-    def copied() -> Settings:
-        home = tmp_path_factory.mktemp("house") / "home"
-        shutil.copytree(filled, home)
-        return load({"CLASH_HOME": str(home)})
-
-    return copied
 
 
 @pytest.fixture

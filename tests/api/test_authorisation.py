@@ -51,9 +51,9 @@ def listed(kind: str) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def house(stocked_copy: Callable[[], Settings]) -> StockedArena:
+def house(arena_copy: Callable[[], Settings]) -> StockedArena:
     """One system for all of it: a refused request changes nothing."""
-    made = StockedArena(stocked_copy())
+    made = StockedArena(arena_copy())
     made.service("health")  # service routes exist
     return made
 

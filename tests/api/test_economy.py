@@ -1,5 +1,6 @@
 """Buying over HTTP: quotes, deposits, tickets with what they may pay, settlement, and what is owed (09 §6.3)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,14 +13,9 @@ QUOTE = {"purpose": "audition", "capacityTier": "pro", "modelTier": 3}
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> StockedArena:
+def house(arena_copy: Callable[[], Settings]) -> StockedArena:
     """One system; each test uses a clone, a key or a race of its own."""
-    from clash_pipeline.settings import load
-    from clash_pipeline.storage.files import migrate_all
-
-    settings: Settings = load({"CLASH_HOME": str(tmp_path_factory.mktemp("house"))})
-    migrate_all(settings)
-    return StockedArena(settings)
+    return StockedArena(arena_copy())
 
 
 def read(house: StockedArena, path: str) -> Any:

@@ -27,9 +27,9 @@ TELLING = (
 
 
 @pytest.fixture(scope="module")
-def house(stocked_copy: Callable[[], Settings]) -> StockedArena:
+def house(arena_copy: Callable[[], Settings]) -> StockedArena:
     """One system; nobody minds what is refused there."""
-    return StockedArena(stocked_copy().model_copy(update={"api_answer_sec": 120}))
+    return StockedArena(arena_copy().model_copy(update={"api_answer_sec": 120}))
 
 
 def variants(value: Any) -> Iterator[Any]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -23,9 +24,9 @@ SLOW = frozenset({"dryRunDraft", "streamFills", "streamIngestion", "submitImage"
 
 
 @pytest.fixture
-def house(stocked: Settings) -> StockedArena:
+def house(arena_copy: Callable[[], Settings]) -> StockedArena:
     """The system under fire; artifacts are in a folder of this test."""
-    return StockedArena(stocked)
+    return StockedArena(arena_copy())
 
 
 def seeds(house: StockedArena) -> list[Seed]:

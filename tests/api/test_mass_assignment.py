@@ -25,9 +25,9 @@ PAYLOADS = (
 
 
 @pytest.fixture(scope="module")
-def house(stocked_copy: Callable[[], Settings]) -> StockedArena:
+def house(arena_copy: Callable[[], Settings]) -> StockedArena:
     """One system; what is refused changes nothing."""
-    return StockedArena(stocked_copy())
+    return StockedArena(arena_copy())
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,20 @@
 """Races over HTTP: what everybody sees while one is live and after it, and what operators do to one (11, 10)."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from clash_pipeline.settings import load
-from clash_pipeline.storage.files import migrate_all
+from clash_pipeline.settings import Settings
 from tests.fakes.api_client import problem
 from tests.fakes.stocked_arena import LIVE, ON_SALE, SETTLED, StockedArena
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> StockedArena:
+def house(arena_copy: Callable[[], Settings]) -> StockedArena:
     """One system; only race 3 is changed."""
-    settings = load({"CLASH_HOME": str(tmp_path_factory.mktemp("house"))})
-    migrate_all(settings)
-    return StockedArena(settings)
+    return StockedArena(arena_copy())
 
 
 def read(house: StockedArena, path: str, headers: dict[str, str] | None = None) -> Any:

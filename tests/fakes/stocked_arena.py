@@ -1,10 +1,12 @@
 """The same system with an Arena: things bought and paid for, an audition, and three races run by the clock.
 
 `owner` has purchase 1 (an audition of clone 3, which is in it) and clone 4 in the Arena. Race 1 is settled, 2 live,
-3 on sale; `other` has purchase 3, tickets on clone 4 in race 1; `owner` is owed payable 4.
+3 on sale; `other` has purchase 3, tickets on clone 4 in race 1; `owner` is owed payable 4. A copy of a home
+in which all that happened before is taken as it is.
 """
 
 from dataclasses import dataclass
+from itertools import count
 
 from pydantic import SecretStr
 
@@ -28,6 +30,8 @@ CHAIN = {
     "chain_contract": TERMS.contract, "chain_resolver": TERMS.resolver, "chain_native": TERMS.asset,
 }  # fmt: skip
 SETTLED, LIVE, ON_SALE = 1, 2, 3
+HOUSE = ("Dex", "Eda", "Fay", "Gus")
+LATER = 1_000_000
 BEFORE = T0 - 14 * HOUR_MS
 """The evening before: early enough for the race of midnight."""
 
@@ -39,15 +43,28 @@ class StockedArena(StockedApi):
     def __post_init__(self) -> None:
         self.settings = self.settings.model_copy(update=CHAIN)
         super().__post_init__()
-        self.till = Till(self.services.clash)
         with self.services.clash.write() as connection:
             self.users = [users.of_wallet(connection, one.address, now_ms=T0) for one in (self.owner, self.other)]
+            named = dict(connection.execute(_OURS).fetchall())
+        if named:
+            self._take_up(named)
+        else:
+            self._stock()
+
+    def _take_up(self, clone_ids: dict[str, int]) -> None:
+        """What stands in a copy already; deposits from now on are like none of those in it."""
+        self.till = Till(self.services.clash, numbers=count(LATER), nonces=count(LATER))
+        self.candidate, self.racer = clone_ids["Candidate"], clone_ids["Racer"]
+        self.house = [clone_ids[f"House {name}"] for name in HOUSE]
+
+    def _stock(self) -> None:
+        self.till = Till(self.services.clash)
         self.clock.set(BEFORE)
         self.candidate = self._clone_of(f"user:{self.users[0]}", "Candidate", "Cia")
         self.racer = self._clone_of(f"user:{self.users[0]}", "Racer", "Rae")
         for clone_id in (self.candidate, self.racer):
             self.till.pay(Wanted(self.users[0], "audition", clone_id), now_ms=BEFORE)
-        self.house = [self._clone_of("operator", f"House {name}", name) for name in ("Dex", "Eda", "Fay", "Gus")]
+        self.house = [self._clone_of("operator", f"House {name}", name) for name in HOUSE]
         self._race()
         self.clock.set(T0)
         with self.services.clash.write() as connection:
@@ -91,3 +108,6 @@ class StockedArena(StockedApi):
         with parts.clash.write() as connection:
             alike = Alike(self.house[0], self.house[1], (SETTLED, LIVE, ON_SALE), 9_812, 36)
             flags.write(connection, SETTLED, [alike], now_ms=self.clock.now_ms())
+
+
+_OURS = "SELECT name, id FROM clones WHERE name IN ('Candidate', 'Racer') OR name LIKE 'House %'"

@@ -1,13 +1,12 @@
 """The pages of the Arena: what they show of a live race and of a settled one, and what an operator does there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from clash_pipeline.settings import load
-from clash_pipeline.storage.files import migrate_all
+from clash_pipeline.settings import Settings
 from tests.fakes.api_server import served
 from tests.fakes.browsers import chromium
 from tests.fakes.person import Person
@@ -15,11 +14,9 @@ from tests.fakes.stocked_arena import LIVE, ON_SALE, SETTLED, StockedArena
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> StockedArena:
+def house(arena_copy: Callable[[], Settings]) -> StockedArena:
     """A race of each kind."""
-    settings = load({"CLASH_HOME": str(tmp_path_factory.mktemp("arena"))})
-    migrate_all(settings)
-    return StockedArena(settings)
+    return StockedArena(arena_copy())
 
 
 @pytest.fixture(scope="module")
