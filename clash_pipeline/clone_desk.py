@@ -6,7 +6,6 @@ Each is one transaction in `clash.db`; what it reads elsewhere or stores as an o
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from clash_pipeline.clock import Clock
 from clash_pipeline.clones import clones, drafts, images, public_profiles
 from clash_pipeline.clones.clones import OPERATOR, EngineName
 from clash_pipeline.clones.graph import Graph
@@ -18,8 +17,8 @@ from clash_pipeline.faults import fault, point
 from clash_pipeline.market import listing
 from clash_pipeline.market.listing import Listing
 from clash_pipeline.prop import accounts, policy
-from clash_pipeline.settings import Settings
-from clash_pipeline.storage.sqlite import Connection, Database
+from clash_pipeline.storage.parts import Dated
+from clash_pipeline.storage.sqlite import Connection
 from clash_pipeline.units import USD
 
 if TYPE_CHECKING:
@@ -36,32 +35,8 @@ class RegistryEmpty(CloneError):
     code = "registry_empty"
 
 
-class Parts(Protocol):
-    """What these use-cases ask of the services."""
-
-    @property
-    def settings(self) -> Settings:
-        """Limits and defaults."""
-        ...
-
-    @property
-    def clock(self) -> Clock:
-        """The time of the market."""
-        ...
-
-    @property
-    def clash(self) -> Database:
-        """Clones and accounts."""
-        ...
-
-    @property
-    def market(self) -> Database:
-        """The registry."""
-        ...
-
-
-class StoringParts(Parts, Protocol):
-    """The same with the artifact store."""
+class Storing(Dated, Protocol):
+    """The parts with the artifact store."""
 
     @property
     def store(self) -> "ArtifactStore":
@@ -83,7 +58,7 @@ class Created:
 
 
 def create(
-    parts: Parts, name: str, content: Any, *, engine: EngineName | None = None, owner: str = OPERATOR
+    parts: Dated, name: str, content: Any, *, engine: EngineName | None = None, owner: str = OPERATOR
 ) -> Created:
     """Create a clone with its first version and its sandbox account, and let it trade: all of it or nothing.
 
@@ -111,7 +86,7 @@ def create(
     )
 
 
-def save_draft(parts: Parts, clone_id: int, content: Any, *, if_digest: str | None = None) -> Graph:
+def save_draft(parts: Dated, clone_id: int, content: Any, *, if_digest: str | None = None) -> Graph:
     """Store a draft, checked against the registry of now.
 
     Raises:
@@ -123,7 +98,7 @@ def save_draft(parts: Parts, clone_id: int, content: Any, *, if_digest: str | No
     )
 
 
-def publish(parts: Parts, clone_id: int, *, actor: str = OPERATOR) -> Version:
+def publish(parts: Dated, clone_id: int, *, actor: str = OPERATOR) -> Version:
     """Make the draft the active version, checked against the registry of now.
 
     Raises:
@@ -133,7 +108,7 @@ def publish(parts: Parts, clone_id: int, *, actor: str = OPERATOR) -> Version:
     return clones.publish(parts.clash, clone_id, registry(parts), now_ms=parts.clock.now_ms(), actor=actor)
 
 
-def open_sandbox(parts: Parts, clone_id: int) -> int:
+def open_sandbox(parts: Dated, clone_id: int) -> int:
     """The clone's running sandbox account, opened when there is none; returns its id.
 
     Raises:
@@ -150,7 +125,7 @@ def open_sandbox(parts: Parts, clone_id: int) -> int:
     )
 
 
-def upload_image(parts: StoringParts, upload: bytes) -> StoredImage:
+def upload_image(parts: Storing, upload: bytes) -> StoredImage:
     """Check a profile image and store it as new pixels.
 
     Raises:
@@ -161,7 +136,7 @@ def upload_image(parts: StoringParts, upload: bytes) -> StoredImage:
 
 
 def submit_profile(
-    parts: Parts,
+    parts: Dated,
     clone_id: int,
     name: str,
     *,
@@ -188,7 +163,7 @@ def submit_profile(
         )
 
 
-def registry(parts: Parts) -> Listing:
+def registry(parts: Dated) -> Listing:
     """The assets that are listed now.
 
     Raises:
@@ -201,7 +176,7 @@ def registry(parts: Parts) -> Listing:
     return listed
 
 
-def _open(connection: Connection, parts: Parts, clone_id: int, owner: str, now_ms: int) -> int:
+def _open(connection: Connection, parts: Dated, clone_id: int, owner: str, now_ms: int) -> int:
     return accounts.open_account(
         connection,
         clone_id,

@@ -1,42 +1,9 @@
 """An alert as a value, and what the rules may look at."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-from clash_pipeline.clock import Clock
-from clash_pipeline.settings import Settings
-from clash_pipeline.storage.sqlite import Database
+from typing import Literal
 
 Severity = Literal["warning", "critical"]
-
-
-class Parts(Protocol):
-    """What watching asks of the services."""
-
-    @property
-    def settings(self) -> Settings:
-        """Limits, and the channels that are told."""
-        ...
-
-    @property
-    def clock(self) -> Clock:
-        """The time of the market."""
-        ...
-
-    @property
-    def wall(self) -> Clock:
-        """The time of processes."""
-        ...
-
-    @property
-    def clash(self) -> Database:
-        """Accounts, decisions, workers and the alerts themselves."""
-        ...
-
-    @property
-    def market(self) -> Database:
-        """The market memory."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass, replace
 
 from clash_pipeline import canonical
-from clash_pipeline.alerts.alert import Parts
 from clash_pipeline.archive.stores import ArtifactStore
 from clash_pipeline.arena.audit import audit as audit_arena
 from clash_pipeline.arena.race_audit import audit as audit_races
@@ -21,6 +20,7 @@ from clash_pipeline.prop import audit as prop_audit
 from clash_pipeline.prop.accounts import AUDITOR
 from clash_pipeline.prop.audit import Report
 from clash_pipeline.prop.differences import Difference
+from clash_pipeline.storage.parts import Clocked
 from clash_pipeline.storage.sqlite import Connection, Database
 
 
@@ -41,7 +41,7 @@ def everything(clash: Database, store: ArtifactStore | None = None) -> tuple[Rep
     return replace(report, differences=found), money
 
 
-def check(parts: Parts, *, is_full: bool) -> Checked:
+def check(parts: Clocked, *, is_full: bool) -> Checked:
     """Audit the changed accounts or everything, write down what came of it, and stop money over a difference."""
     began, now_ms = time.monotonic(), parts.wall.now_ms()
     changed = _changed(parts.clash)

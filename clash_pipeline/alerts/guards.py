@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from clash_pipeline.alerts.alert import Parts
 from clash_pipeline.clock import MINUTE_MS, iso
 from clash_pipeline.decisions.engines.tiers import refusal, tiers
 from clash_pipeline.economy.chain.contract import Vault
@@ -12,6 +11,7 @@ from clash_pipeline.economy.chain.endpoints import chain_from, wrong_of
 from clash_pipeline.economy.chain.rpc import Endpoint, EndpointSilent, EndpointTrouble
 from clash_pipeline.storage import migrations
 from clash_pipeline.storage.errors import StorageError
+from clash_pipeline.storage.parts import Clocked
 from clash_pipeline.storage.space import MIB, free_bytes
 from clash_pipeline.storage.sqlite import SQLITE_VERSION, SYNCHRONOUS, Database, one, refuse_old_sqlite
 
@@ -40,7 +40,7 @@ class Guard:
         return f"{mark} {self.name:<10} {self.said}"
 
 
-class GuardedParts(Parts, Protocol):
+class GuardedParts(Clocked, Protocol):
     """What the guards look at."""
 
     @property

@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from clash_pipeline.alerts.alert import Finding, Parts
+from clash_pipeline.alerts.alert import Finding
 from clash_pipeline.arena import incidents
 from clash_pipeline.clock import HOUR_MS, iso
 from clash_pipeline.economy import incidents as economy_incidents
 from clash_pipeline.market import health
 from clash_pipeline.storage import heartbeats
+from clash_pipeline.storage.parts import Clocked
 from clash_pipeline.storage.space import MIB, free_bytes
 from clash_pipeline.storage.sqlite import Connection
 
@@ -18,7 +19,7 @@ class Rule(NamedTuple):
     """A rule and the name of its alerts."""
 
     name: str
-    find: Callable[[Parts], Iterator[Finding]]
+    find: Callable[[Clocked], Iterator[Finding]]
 
 
 CLOCK = ("hyperliquid", "clock")
@@ -29,7 +30,7 @@ LEAST_RUNS = 20
 """Fewer decisions in an hour say nothing of a rate."""
 
 
-def stale_channels(parts: Parts) -> Iterator[Finding]:
+def stale_channels(parts: Clocked) -> Iterator[Finding]:
     """A channel that failed, is stale, or never came; a source that is silent as a whole is one alert."""
     channels = [channel for channel in _channels(parts) if (channel.source, channel.channel) != CLOCK]
     for source in dict.fromkeys(channel.source for channel in channels):
@@ -44,14 +45,14 @@ def stale_channels(parts: Parts) -> Iterator[Finding]:
                 yield Finding(channel.name, "critical", channel.sentence)
 
 
-def clock_skew(parts: Parts) -> Iterator[Finding]:
+def clock_skew(parts: Clocked) -> Iterator[Finding]:
     """Our clock is off by more than the setting allows, by the venue's own times (09 D7)."""
     for channel in _channels(parts):
         if (channel.source, channel.channel) == CLOCK and not channel.is_good:
             yield Finding("machine", "critical", channel.last_error or channel.sentence)
 
 
-def late_workers(parts: Parts) -> Iterator[Finding]:
+def late_workers(parts: Clocked) -> Iterator[Finding]:
     """A worker whose heartbeat is late or stale (07 Heartbeats)."""
     now_ms = parts.wall.now_ms()
     for beat in heartbeats.workers(parts.clash):
@@ -61,7 +62,7 @@ def late_workers(parts: Parts) -> Iterator[Finding]:
             yield Finding(beat.worker, "critical" if status == "stale" else "warning", said)
 
 
-def failing_workers(parts: Parts) -> Iterator[Finding]:
+def failing_workers(parts: Clocked) -> Iterator[Finding]:
     """A worker that is alive and whose last cycle failed."""
     now_ms = parts.wall.now_ms()
     for beat in heartbeats.workers(parts.clash):
@@ -69,7 +70,7 @@ def failing_workers(parts: Parts) -> Iterator[Finding]:
             yield Finding(beat.worker, "warning", f"{beat.worker} failed: {beat.last_error[:300]}")
 
 
-def low_disk(parts: Parts) -> Iterator[Finding]:
+def low_disk(parts: Clocked) -> Iterator[Finding]:
     """Less space than twice the floor below which market memory stops growing, or the reserve is given up."""
     settings = parts.settings
     free = free_bytes(settings.home) // MIB
@@ -79,7 +80,7 @@ def low_disk(parts: Parts) -> Iterator[Finding]:
         yield Finding("home", "critical" if free < floor else "warning", message)
 
 
-def exhausted_budgets(parts: Parts) -> Iterator[Finding]:
+def exhausted_budgets(parts: Clocked) -> Iterator[Finding]:
     """A model budget that refused runs within the last hour."""
     with parts.clash.read() as connection:
         rows = connection.execute(
@@ -95,7 +96,7 @@ def exhausted_budgets(parts: Parts) -> Iterator[Finding]:
         yield Finding(limit[:200], "warning", f"{row['runs']} runs in an hour were refused: {limit}")
 
 
-def failing_decisions(parts: Parts) -> Iterator[Finding]:
+def failing_decisions(parts: Clocked) -> Iterator[Finding]:
     """More than the allowed share of an engine's decisions of the last hour failed; refused budgets count apart."""
     with parts.clash.read() as connection:
         rows = connection.execute(
@@ -114,7 +115,7 @@ def failing_decisions(parts: Parts) -> Iterator[Finding]:
             yield Finding(row["engine"], "critical", f"{share}; the last: {row['reason']}")
 
 
-def audit_differences(parts: Parts) -> Iterator[Finding]:
+def audit_differences(parts: Clocked) -> Iterator[Finding]:
     """The newest full audit, or one since then, found books that do not close (09 G5)."""
     with parts.clash.read() as connection:
         found = _differences(connection)
@@ -122,7 +123,7 @@ def audit_differences(parts: Parts) -> Iterator[Finding]:
         yield Finding(f"{invariant} {row}"[:200], "critical", f"{invariant} {row}: {message}")
 
 
-def stuck_races(parts: Parts) -> Iterator[Finding]:
+def stuck_races(parts: Clocked) -> Iterator[Finding]:
     """A race that does not go on: a result is missing or altered, or its books differ before it is archived."""
     with parts.clash.read() as connection:
         found = incidents.standing(connection)
@@ -131,7 +132,7 @@ def stuck_races(parts: Parts) -> Iterator[Finding]:
         yield Finding(f"race {one.race_id} {one.code}", "critical", said)
 
 
-def open_incidents(parts: Parts) -> Iterator[Finding]:
+def open_incidents(parts: Clocked) -> Iterator[Finding]:
     """What the economy asks a person to look at: endpoints, deposits that are gone, equations, payouts held back."""
     with parts.clash.read() as connection:
         found = economy_incidents.open_ones(connection)
@@ -152,7 +153,7 @@ def _differences(connection: Connection) -> list[tuple[str, str, str]]:
     return list(dict.fromkeys(found))
 
 
-def _channels(parts: Parts) -> list[health.ChannelHealth]:
+def _channels(parts: Clocked) -> list[health.ChannelHealth]:
     with parts.market.read() as connection:
         return health.read(connection, parts.settings, parts.clock.now_ms())
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import structlog
 
 from clash_pipeline.alerts import store
-from clash_pipeline.alerts.alert import Alert, Finding, Parts
+from clash_pipeline.alerts.alert import Alert, Finding
 from clash_pipeline.alerts.rules import RULES, Rule
 from clash_pipeline.alerts.store import Raised
 from clash_pipeline.alerts.telling import Teller
 from clash_pipeline.clock import iso
 from clash_pipeline.storage.errors import StorageError
+from clash_pipeline.storage.parts import Clocked
 
 RULE_FAILED = "rule_failed"
 MOST_TOLD = 20
@@ -44,7 +45,7 @@ class Looked:
         )
 
 
-def look(parts: Parts, teller: Teller, rules: Sequence[Rule] = RULES) -> Looked:
+def look(parts: Clocked, teller: Teller, rules: Sequence[Rule] = RULES) -> Looked:
     """Ask the rules, keep what changed, and tell what nobody was told."""
     found, looked_at, failed = _ask(parts, rules)
     now_ms = parts.wall.now_ms()
@@ -62,7 +63,7 @@ def message(raised: Raised) -> tuple[str, str]:
     return f"cleared: {raised.rule} {raised.subject}", f"it was: {raised.message}\n{span}"
 
 
-def _ask(parts: Parts, rules: Sequence[Rule]) -> tuple[list[Alert], set[str], list[str]]:
+def _ask(parts: Clocked, rules: Sequence[Rule]) -> tuple[list[Alert], set[str], list[str]]:
     """A rule that cannot be asked says nothing: its alerts stand, and it is an alert itself."""
     found: list[Alert] = []
     looked_at, failed = {RULE_FAILED}, []
@@ -77,7 +78,7 @@ def _ask(parts: Parts, rules: Sequence[Rule]) -> tuple[list[Alert], set[str], li
     return found, looked_at, failed
 
 
-def _tell(parts: Parts, teller: Teller, now_ms: int) -> tuple[int, int]:
+def _tell(parts: Clocked, teller: Teller, now_ms: int) -> tuple[int, int]:
     with parts.clash.read() as connection:
         waiting = store.untold(connection)
     told = 0

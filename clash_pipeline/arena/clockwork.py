@@ -11,9 +11,10 @@ import structlog
 
 from clash_pipeline.arena import auditions, course, entry, opening, races, retirement
 from clash_pipeline.arena.opening import Waits
-from clash_pipeline.arena.parts import Parts, Stores, parts_of
+from clash_pipeline.arena.parts import Parts, parts_of
 from clash_pipeline.arena.races import Race
 from clash_pipeline.prop.venue import ExecutionVenue
+from clash_pipeline.storage.parts import Stores
 
 MOST_STEPS = 8
 """More arrows than a race has; a race that takes more in one go would be a defect."""

@@ -1,33 +1,14 @@
 """What the clockwork of the Arena works with; the services of a process are such parts, with a venue beside them."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from clash_pipeline.prop.venue import ExecutionVenue, PaperVenue
 from clash_pipeline.settings import Settings
+from clash_pipeline.storage.parts import Stores
 from clash_pipeline.storage.sqlite import Database
 
 ARENA = "arena"
 """The actor of what the clock does."""
-
-
-class Stores(Protocol):
-    """The settings and both databases."""
-
-    @property
-    def settings(self) -> Settings:
-        """Every product figure."""
-        ...
-
-    @property
-    def clash(self) -> Database:
-        """Races, accounts and money."""
-        ...
-
-    @property
-    def market(self) -> Database:
-        """The market memory."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from clash_pipeline.archive.stores import ArtifactStore
-from clash_pipeline.clock import SECOND_MS, Clock
+from clash_pipeline.clock import SECOND_MS
 from clash_pipeline.decisions.calls import Allowance, Call
-from clash_pipeline.settings import Settings
 from clash_pipeline.storage.errors import LeaseLost
-from clash_pipeline.storage.sqlite import Connection, Database, Row
+from clash_pipeline.storage.parts import Clocked
+from clash_pipeline.storage.sqlite import Connection, Row
 
 RunKind = Literal["due", "forced"]
 EndState = Literal["completed", "failed", "skipped"]
@@ -24,33 +24,8 @@ EXPIRES_AFTER_CADENCES = 2
 """A decision older than this is not applied any more (09 W3)."""
 
 
-class Services(Protocol):
-    """The parts that the stages need; `services.Services` has them, tests may bring their own."""
-
-    @property
-    def settings(self) -> Settings:
-        """Figures and paths."""
-        ...
-
-    @property
-    def clock(self) -> Clock:
-        """Where the time of the market comes from."""
-        ...
-
-    @property
-    def wall(self) -> Clock:
-        """Where the time of processes and of paid endpoints comes from: never a replayed one."""
-        ...
-
-    @property
-    def clash(self) -> Database:
-        """Accounts, ledger, clones and decisions."""
-        ...
-
-    @property
-    def market(self) -> Database:
-        """The market memory."""
-        ...
+class Services(Clocked, Protocol):
+    """The parts that the stages need; tests may bring their own."""
 
     @property
     def store(self) -> ArtifactStore:

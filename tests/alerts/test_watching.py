@@ -11,10 +11,11 @@ import pytest
 from pydantic import SecretStr
 
 from clash_pipeline.alerts import store, watching
-from clash_pipeline.alerts.alert import Finding, Parts
+from clash_pipeline.alerts.alert import Finding
 from clash_pipeline.alerts.rules import Rule
 from clash_pipeline.alerts.telling import Channels, Logged, teller_from
 from clash_pipeline.storage.errors import StorageBusy
+from clash_pipeline.storage.parts import Clocked
 from tests.fakes.world import World
 
 
@@ -37,7 +38,7 @@ class Wrong:
     def __init__(self, *subjects: str) -> None:
         self.subjects, self.is_busy = list(subjects), False
 
-    def find(self, parts: Parts) -> Iterator[Finding]:
+    def find(self, parts: Clocked) -> Iterator[Finding]:
         if self.is_busy:
             raise StorageBusy("locked")
         for subject in self.subjects:
