@@ -4,6 +4,7 @@ import dagster as dg
 
 from clash_pipeline.services import Services
 from resources.beta import OPERATIONS
+from sensors.cadenced import sensor
 
 
 def watch(services: dg.ResourceParam[Services]) -> dg.SkipReason:
@@ -14,13 +15,7 @@ def watch(services: dg.ResourceParam[Services]) -> dg.SkipReason:
     return dg.SkipReason(watching.look(services, teller_from(services.settings)).sentence)
 
 
-def watch_alerts(every_sec: int) -> dg.SensorDefinition:
-    """The watching sensor, at a cadence."""
-    return dg.sensor(
-        name="watch_alerts",
-        minimum_interval_seconds=every_sec,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks the alert rules: stale channels, late workers, disk, budgets, errors, audits; tells people.",
-        tags={"clash/family": "alerts"},
-        owners=OPERATIONS,
-    )(watch)
+watch_alerts = sensor(
+    watch, "watch_alerts", family="alerts", owners=OPERATIONS,
+    description="Asks the alert rules: stale channels, late workers, disk, budgets, errors, audits; tells people.",
+)  # fmt: skip

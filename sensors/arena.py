@@ -10,6 +10,7 @@ from clash_pipeline.clock import MINUTE_MS
 from clash_pipeline.services import Services
 from jobs.arena import advance_races, evaluate_auditions, sync_arena_entry
 from resources.beta import TRADING
+from sensors.cadenced import sensor
 
 
 def request_judgement(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.SkipReason:
@@ -39,43 +40,18 @@ def request_advance(services: dg.ResourceParam[Services]) -> dg.SensorResult | d
     return _request("races", services) if is_due else dg.SkipReason("no moment of the race clock has come")
 
 
-def due_races(every_sec: int) -> dg.SensorDefinition:
-    """The sensor of races, at a cadence."""
-    return dg.sensor(
-        name="due_races",
-        job=advance_races,
-        minimum_interval_seconds=every_sec,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Looks for races to open, launch, settle or archive, and at those that are live.",
-        tags={"clash/family": "arena"},
-        owners=TRADING,
-    )(request_advance)
-
-
-def due_auditions(every_sec: int) -> dg.SensorDefinition:
-    """The sensor of auditions, at a cadence."""
-    return dg.sensor(
-        name="due_auditions",
-        job=evaluate_auditions,
-        minimum_interval_seconds=every_sec,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Looks for running auditions whose account has a frozen result.",
-        tags={"clash/family": "arena"},
-        owners=TRADING,
-    )(request_judgement)
-
-
-def due_slots(every_sec: int) -> dg.SensorDefinition:
-    """The sensor of slots and queue, at a cadence."""
-    return dg.sensor(
-        name="due_slots",
-        job=sync_arena_entry,
-        minimum_interval_seconds=every_sec,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Looks for slots to fill, places that expire, and retirements that wait for nothing any more.",
-        tags={"clash/family": "arena"},
-        owners=TRADING,
-    )(request_sync)
+due_races = sensor(
+    request_advance, "due_races", job=advance_races, family="arena", owners=TRADING,
+    description="Looks for races to open, launch, settle or archive, and at those that are live.",
+)  # fmt: skip
+due_auditions = sensor(
+    request_judgement, "due_auditions", job=evaluate_auditions, family="arena", owners=TRADING,
+    description="Looks for running auditions whose account has a frozen result.",
+)  # fmt: skip
+due_slots = sensor(
+    request_sync, "due_slots", job=sync_arena_entry, family="arena", owners=TRADING,
+    description="Looks for slots to fill, places that expire, and retirements that wait for nothing any more.",
+)  # fmt: skip
 
 
 def _request(what: str, services: Services) -> dg.SensorResult:

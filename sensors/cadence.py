@@ -70,52 +70,34 @@ repair_candles_daily = _partitioned(
     "What the ingester's own repair left of yesterday.",
 )  # fmt: skip
 
-check_market_memory_hourly = dg.ScheduleDefinition(
-    name="check_market_memory_hourly",
-    job=market.check_market_memory,
-    cron_schedule="12 * * * *",
-    default_status=RUNNING,
-    description="All checks of the market memory, and the ledger audit.",
-    owners=MARKET_DATA,
+
+def _regular(name: str, job: Any, cron: str, owners: Any, description: str, **op_config: Any) -> dg.ScheduleDefinition:
+    """A schedule of a job that needs no more than an `op_config`."""
+    return dg.ScheduleDefinition(
+        name=name, job=job, cron_schedule=cron, default_status=RUNNING, description=description, owners=owners,
+        run_config={"ops": {name: {"config": config} for name, config in op_config.items()}},
+    )  # fmt: skip
+
+
+check_market_memory_hourly = _regular(
+    "check_market_memory_hourly", market.check_market_memory, "12 * * * *", MARKET_DATA,
+    "All checks of the market memory, and the ledger audit.",
+)  # fmt: skip
+reconcile_economy_often = _regular(
+    "reconcile_economy_often", reconcile_economy, "*/10 * * * *", OPERATIONS,
+    "Books and chain every ten minutes, whole once a day.",
+)  # fmt: skip
+retain_market_memory_hourly = _regular(
+    "retain_market_memory_hourly", retain_market_memory, "35 * * * *", OPERATIONS, "Archive, verify, prune."
 )
-reconcile_economy_often = dg.ScheduleDefinition(
-    name="reconcile_economy_often",
-    job=reconcile_economy,
-    cron_schedule="*/10 * * * *",
-    default_status=RUNNING,
-    description="Books and chain every ten minutes, whole once a day.",
-    owners=OPERATIONS,
+retain_dagster_history_hourly = _regular(
+    "retain_dagster_history_hourly", retain_dagster_history, "50 * * * *", OPERATIONS,
+    "Prune Dagster's own runs and events.",
+)  # fmt: skip
+audit_books_often = _regular(
+    "audit_books_often", audit_books, "*/10 * * * *", OPERATIONS, "The accounts that changed since they were audited."
 )
-retain_market_memory_hourly = dg.ScheduleDefinition(
-    name="retain_market_memory_hourly",
-    job=retain_market_memory,
-    cron_schedule="35 * * * *",
-    default_status=RUNNING,
-    description="Archive, verify, prune.",
-    owners=OPERATIONS,
-)
-retain_dagster_history_hourly = dg.ScheduleDefinition(
-    name="retain_dagster_history_hourly",
-    job=retain_dagster_history,
-    cron_schedule="50 * * * *",
-    default_status=RUNNING,
-    description="Prune Dagster's own runs and events.",
-    owners=OPERATIONS,
-)
-audit_books_often = dg.ScheduleDefinition(
-    name="audit_books_often",
-    job=audit_books,
-    cron_schedule="*/10 * * * *",
-    default_status=RUNNING,
-    description="The accounts that changed since they were audited.",
-    owners=OPERATIONS,
-)
-audit_books_nightly = dg.ScheduleDefinition(
-    name="audit_books_nightly",
-    job=audit_books,
-    cron_schedule="25 3 * * *",
-    run_config={"ops": {"check_books": {"config": {"is_full": True}}}},
-    default_status=RUNNING,
-    description="Every book: accounts, runs, money, the Arena.",
-    owners=OPERATIONS,
-)
+audit_books_nightly = _regular(
+    "audit_books_nightly", audit_books, "25 3 * * *", OPERATIONS, "Every book: accounts, runs, money, the Arena.",
+    check_books={"is_full": True},
+)  # fmt: skip

@@ -13,6 +13,7 @@ from clash_pipeline.decisions.grid import Waiting
 from clash_pipeline.services import Services
 from jobs.decisions import decide_due, fill_prop_orders
 from resources.beta import TRADING
+from sensors.cadenced import sensor
 
 
 def request_waves(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.SkipReason:
@@ -41,30 +42,14 @@ def request_fills(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"fill/{first}-{last}@{minute}")])
 
 
-def due_decisions(every_sec: int) -> dg.SensorDefinition:
-    """The sensor of the waves, at a cadence."""
-    return dg.sensor(
-        name="due_decisions",
-        job=decide_due,
-        minimum_interval_seconds=every_sec,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Looks for accounts whose decision tick has come and starts a wave for each engine and shard.",
-        tags={"clash/family": "decisions"},
-        owners=TRADING,
-    )(request_waves)
-
-
-def undelivered_fills(every_sec: int) -> dg.SensorDefinition:
-    """The sensor of what was decided and not applied, at a cadence."""
-    return dg.sensor(
-        name="undelivered_fills",
-        job=fill_prop_orders,
-        minimum_interval_seconds=every_sec,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Looks for responses to apply: their common minute is final, or their worker was cut off.",
-        tags={"clash/family": "decisions"},
-        owners=TRADING,
-    )(request_fills)
+due_decisions = sensor(
+    request_waves, "due_decisions", job=decide_due, family="decisions", owners=TRADING,
+    description="Looks for accounts whose decision tick has come and starts a wave for each engine and shard.",
+)  # fmt: skip
+undelivered_fills = sensor(
+    request_fills, "undelivered_fills", job=fill_prop_orders, family="decisions", owners=TRADING,
+    description="Looks for responses to apply: their common minute is final, or their worker was cut off.",
+)  # fmt: skip
 
 
 def _wave(due: Waiting, shards: int, now_ms: int) -> dg.RunRequest:

@@ -8,6 +8,7 @@ from clash_pipeline.clock import iso
 from clash_pipeline.market.observations import ChannelReport, since
 from clash_pipeline.services import Services
 from resources.beta import MARKET_DATA
+from sensors.cadenced import sensor
 
 MATERIALIZED = frozenset({"hyperliquid_candles_1m", "hyperliquid_latest_prices"})
 """Kept by the ingester alone: its cycles are their materializations. The others are made here too, and observed."""
@@ -48,16 +49,10 @@ def event_of(report: ChannelReport) -> dg.AssetMaterialization | dg.AssetObserva
     return kind(asset_key=name, metadata=_metadata(report))
 
 
-def observe_ingestion(every_sec: int) -> dg.SensorDefinition:
-    """The observing sensor, at a cadence."""
-    return dg.sensor(
-        name="observe_ingestion",
-        minimum_interval_seconds=every_sec,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reads finished ingestion cycles and reports them on their assets: rows, lag, coverage, errors.",
-        tags={"clash/family": "ingestion"},
-        owners=MARKET_DATA,
-    )(report_ingestion)
+observe_ingestion = sensor(
+    report_ingestion, "observe_ingestion", family="ingestion", owners=MARKET_DATA,
+    description="Reads finished ingestion cycles and reports them on their assets: rows, lag, coverage, errors.",
+)  # fmt: skip
 
 
 def _metadata(report: ChannelReport) -> dict[str, int | float | str]:
