@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from clash_pipeline.alerts import guards
 from clash_pipeline.alerts.guards import Guard
 from clash_pipeline.archive.stores import StoreUnavailable
+from clash_pipeline.clock import HOUR_MS
 from clash_pipeline.replay.chain import Chain
 from clash_pipeline.replay.chain_server import environment, hosted_chain, views_of
 from clash_pipeline.replay.chain_vault import ModelVault
@@ -128,3 +129,13 @@ def test_a_channel_that_does_not_exist_refuses_and_is_not_shown(world: World) ->
     guard = seen(with_settings(world, alert_urls=SecretStr("nonsense://canary")), "alerts")
     assert (guard.is_ok, guard.is_hard) == (False, True)
     assert "canary" not in guard.said
+
+
+def test_control_a_check_that_leaves_a_guard_out_lets_a_bad_home_start(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.clone("BTC")
+    world.clock.advance(-HOUR_MS)
+    assert not seen(world, "clock").is_ok
+    monkeypatch.setattr(guards, "GUARDS", [guard for guard in guards.GUARDS if guard is not guards.clock])
+    assert all(guard.is_ok for guard in guards.check(world))

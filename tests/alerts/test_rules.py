@@ -1,20 +1,29 @@
 """Every alert fires, names value and limit, and is silent one step before its limit (09 G3)."""
 
+import ast
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clash_pipeline.alerts import rules
 from clash_pipeline.alerts.alert import Finding
+from clash_pipeline.alerts.rules import Rule
+from clash_pipeline.arena import incidents
+from clash_pipeline.clock import SettableClock, iso
+from clash_pipeline.economy import incidents as economy_incidents
 from clash_pipeline.market import ingestion
+from clash_pipeline.settings import Settings
 from clash_pipeline.storage import heartbeats
+from clash_pipeline.storage.sqlite import Database
 from tests.alerts.conftest import cycle
+from tests.fakes.circuit import Circuit
 from tests.fakes.world import World
 
 
-def found(world: World, name: str) -> list[Finding]:
+def found(world: Any, name: str) -> list[Finding]:
     (rule,) = [rule for rule in rules.RULES if rule.name == name]
     return list(rule.find(world))
 
@@ -140,3 +149,47 @@ def test_books_that_do_not_close_until_a_full_audit_is_clean(well: World) -> Non
     assert finding.message == "I6 prop_accounts(1): balance is 1, the ledger says 2"
     audited(well, is_full=True)
     assert found(well, "audit_difference") == []
+
+
+def test_a_race_that_does_not_go_on_until_it_does(
+    settings: Settings, clock: SettableClock, clash: Database, market: Database
+) -> None:
+    circuit = Circuit.of(settings, clock, clash, market)
+    circuit.enter(houses=4)
+    circuit.advance()
+    at, race_id = circuit.now, circuit.race().id
+    with clash.write() as connection:
+        incidents.raise_one(connection, race_id, "result_missing", "account 3 has no result", now_ms=at)
+    (finding,) = found(circuit, "race_stuck")
+    assert (finding.subject, finding.severity) == (f"race {race_id} result_missing", "critical")
+    assert finding.message == f"race {race_id} does not go on since {iso(at)}: account 3 has no result"
+    with clash.write() as connection:
+        incidents.clear(connection, race_id, now_ms=at)
+    assert found(circuit, "race_stuck") == []
+
+
+def test_an_incident_of_the_economy_until_somebody_closes_it(well: World) -> None:
+    at = well.clock.now_ms()
+    with well.clash.write() as connection:
+        economy_incidents.raise_incident(connection, "deposit_gone", "0x1:0", "not on the chain any more", now_ms=at)
+    (finding,) = found(well, "economy_incident")
+    assert (finding.subject, finding.severity) == ("deposit_gone 0x1:0", "critical")
+    assert finding.message == f"deposit_gone since {iso(at)}: not on the chain any more"
+    with well.clash.write() as connection:
+        economy_incidents.close(connection, "deposit_gone", "0x1:0", actor="root", now_ms=at)
+    assert found(well, "economy_incident") == []
+
+
+def untested(rules: Iterable[Rule]) -> set[str]:
+    """The rules that no test here makes fire."""
+    calls = [node for node in ast.walk(ast.parse(Path(__file__).read_text("utf-8"))) if isinstance(node, ast.Call)]
+    asked = {ast.literal_eval(call.args[1]) for call in calls if ast.unparse(call.func) == "found"}
+    return {rule.name for rule in rules} - asked
+
+
+def test_every_rule_has_its_test() -> None:
+    assert untested(rules.RULES) == set()
+
+
+def test_control_a_rule_without_a_test_is_found() -> None:
+    assert untested([*rules.RULES, Rule("moon_full", lambda _: [])]) == {"moon_full"}
