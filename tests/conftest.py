@@ -1,5 +1,6 @@
 """What every test may ask for: migrated databases, a settable clock, settings in a home of its own, the recordings."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from clash_pipeline.settings import Settings
 from clash_pipeline.settings import load as load_settings
 from clash_pipeline.storage.files import migrate_all, open_clash, open_market
 from clash_pipeline.storage.sqlite import Database
-from tests.fakes import egress
+from tests.fakes import egress, scratch
 from tests.fakes.browsers import chromium
 from tests.fakes.homes import copies
 
@@ -32,14 +33,32 @@ hypothesis_settings.register_profile("soak", print_blob=True, deadline=None, max
 hypothesis_settings.load_profile("soak" if SOAK else "ci")
 
 
+LONGEST = (
+    "durability/test_kills.py::test_random_instants",
+    "prop/test_state_machine.py",
+    "durability/test_kills.py",
+    "api/test_schemathesis.py",
+    "market/test_recordings.py",
+    "api/test_fuzz.py",
+    "market/test_live_indicators.py",
+    "orchestration/test_daemon.py",
+    "market/test_arrival_order.py",
+    "arena/test_kills.py",
+    "pages/test_browser.py",
+)
+"""What takes longest comes first, so that no worker begins it when the others are nearly through."""
+
+
 def pytest_configure() -> None:
-    """Nothing that a test does leaves this machine (A9)."""
+    """Nothing that a test does leaves this machine (A9); what it writes goes to memory where there is plenty."""
+    scratch.use_memory()
     egress.begin()
 
 
 def pytest_unconfigure() -> None:
-    """Forget what was tried."""
+    """Forget what was tried, and let the interpreter take itself apart as usual."""
     egress.end()
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +79,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (left_out if needs_absent or not belongs(item) else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = kept
+    items[:] = sorted(kept, key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    """Its place among the longest, or behind them all."""
+    name = item.nodeid.removeprefix("tests/")
+    return next((place for place, start in enumerate(LONGEST) if name.startswith(start)), len(LONGEST))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: no search for garbage needs to look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def belongs(item: pytest.Item) -> bool:

@@ -71,8 +71,8 @@ def file_system_of(path: Path, mounts: str | None = None) -> str:
     if mounts is None:
         table = Path("/proc/self/mounts")
         mounts = table.read_text() if table.exists() else ""
-    rows = [line.split() for line in mounts.splitlines()]
-    holders = [(row[1], row[2]) for row in rows if len(row) > 2 and path.resolve().is_relative_to(row[1])]
+    rows, place = [line.split() for line in mounts.splitlines()], path.resolve()
+    holders = [(row[1], row[2]) for row in rows if len(row) > 2 and place.is_relative_to(row[1])]
     return max(holders, key=lambda holder: len(holder[0]), default=("", ""))[1]
 
 
