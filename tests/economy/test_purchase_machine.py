@@ -4,6 +4,8 @@ somebody, or paid back, to the wei."""
 import shutil
 import tempfile
 from collections import Counter
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from clash_pipeline.clock import DAY_MS
 from clash_pipeline.economy import credits as auditions
 from clash_pipeline.economy import deposits, ledger, payables, pools, purchases, settling
 from clash_pipeline.economy.audit import audit
-from clash_pipeline.economy.purchases import ARROWS, Purchase
+from clash_pipeline.economy.purchases import ARROWS, TERMINAL, Purchase
 from clash_pipeline.economy.quotes import Wanted
 from clash_pipeline.economy.refusals import EconomyError
 from clash_pipeline.storage.files import CLASH_APPLICATION_ID
@@ -38,6 +41,7 @@ class Machine(RuleBasedStateMachine):
     """People who buy, pay, mispay and forget, a watcher, a race that runs, and a resolver that pays out."""
 
     template: Path
+    steps = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,14 +55,17 @@ class Machine(RuleBasedStateMachine):
             self.field = self.till.race([*self.users, None])
         self.asked: list[Purchase] = []
         self.paid_in: Counter[str] = Counter()
+        self.told: Counter[tuple[str, str]] = Counter()
         self.taken: Counter[str] = Counter()
         self.states: dict[int, str] = {}
 
     def teardown(self) -> None:
-        """The audit finds nothing, and everything that was deposited is somewhere."""
+        """The audit finds nothing, and once everybody has waited long enough each purchase has come to its one end."""
         try:
             assert audit(self.clash).differences == ()
+            self.come_to_an_end()
             self.all_is_somewhere()
+            assert self.ends() == self.told
         finally:
             self.clash.close()
             shutil.rmtree(self.folder)
@@ -92,6 +99,7 @@ class Machine(RuleBasedStateMachine):
                 return
             if made.is_new:
                 self.paid_in[found.asset] += found.amount_wei
+                self.told[made.outcome, found.asset] += found.amount_wei
 
     @precondition(lambda self: self.asked)
     @rule(data=st.data(), number=st.integers(1, 40))
@@ -163,13 +171,43 @@ class Machine(RuleBasedStateMachine):
                 payables.claim(connection, owed[-1].id, reason="withdrawn", now_ms=self.now)
                 self.taken[owed[-1].asset] += owed[-1].amount_wei
 
+    # how it ends
+
+    def come_to_an_end(self) -> None:
+        """Ten days later, with everything paid out that is owed: one end each, and no arrow that leaves it."""
+        self.now += 10 * DAY_MS
+        with self.clash.together():
+            with self.clash.write() as connection:
+                purchases.expire(connection, now_ms=self.now)
+                owed = payables.every(connection, limit=10_000)
+            for _ in owed:
+                self.pay_out(does_claim=True)
+            with self.clash.write() as connection:
+                ways = connection.execute("SELECT * FROM purchase_moves ORDER BY purchase_id, seq").fetchall()
+        for _, way in groupby(ways, key=itemgetter("purchase_id")):
+            states = [move["to_state"] for move in way]
+            assert states[-1] in TERMINAL
+            assert sum(state in TERMINAL - {"expired"} for state in states) == (states[-1] != "expired")
+
+    def ends(self) -> Counter[tuple[str, str]]:
+        """What was deposited, in wei, by what became of it, out of the rows of purchases and of what went back."""
+        found: Counter[tuple[str, str]] = Counter()
+        with self.clash.read() as connection:
+            for row in connection.execute("SELECT asset, amount_wei FROM purchases WHERE state = 'granted'"):
+                found["granted", row["asset"]] += int(row["amount_wei"])
+            for owed in payables.every(connection, limit=10_000):
+                if owed.ticket_id is None and owed.kind == "refund":
+                    found["stray" if owed.purchase_id is None else "refund_due", owed.asset] += owed.amount_wei
+        return found
+
     # what must always hold
 
     @invariant()
     def states_follow_arrows(self) -> None:
-        """Each purchase stands where its last state leads, over any number of arrows at once."""
+        """After each step a purchase stands where its last state leads, over any number of arrows at once."""
         with self.clash.read() as connection:
             stored = {row["id"]: row["state"] for row in connection.execute("SELECT id, state FROM purchases")}
+        Machine.steps += 1
         for purchase_id, now in stored.items():
             before = self.states.get(purchase_id, "quoted")
             assert now == before or now in reachable(before), (purchase_id, before, now)
@@ -199,7 +237,7 @@ def reachable(state: str) -> set[str]:
 
 
 def run(home: Path, examples: int, steps: int = 50, more: tuple[Phase, ...] = (Phase.shrink,)) -> None:
-    Machine.template = home / "clash.db"
+    Machine.template, Machine.steps = home / "clash.db", 0
     chosen = hypothesis_settings(
         max_examples=examples, stateful_step_count=steps, derandomize=not SOAK, phases=[Phase.generate, *more]
     )
@@ -207,14 +245,16 @@ def run(home: Path, examples: int, steps: int = 50, more: tuple[Phase, ...] = (P
 
 
 def test_every_purchase_ends_once_and_every_wei_is_somewhere(migrated_home: Path) -> None:
-    run(migrated_home, examples=40)
+    run(migrated_home, examples=100)
+    assert Machine.steps >= 5_000
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("part", range(20))
 def test_a_hundred_thousand_steps(migrated_home: Path, part: int) -> None:
     """Each part is random by itself; a failure prints what reproduces it."""
-    run(migrated_home, examples=100)
+    run(migrated_home, examples=110)
+    assert Machine.steps >= 5_000
 
 
 def test_control_a_refund_that_is_forgotten_is_found(monkeypatch: pytest.MonkeyPatch, migrated_home: Path) -> None:
