@@ -1,8 +1,10 @@
 """One deposit that many claim at once for four purposes of the same price: one grant (M4, F6)."""
 
-import threading
+import json
+import subprocess
+import sys
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -11,11 +13,11 @@ from clash_pipeline.economy.audit import audit
 from clash_pipeline.economy.deposits import VerifiedDeposit
 from clash_pipeline.economy.purchases import Purchase
 from clash_pipeline.economy.quotes import Wanted
-from clash_pipeline.economy.refusals import DepositUsed
-from clash_pipeline.storage.errors import StorageBusy
+from tests.fakes.forking import ROOT
 from tests.fakes.till import RACE, START, TICKET, Till
 
-THREADS = 16
+PROCESSES, THREADS = 4, 4
+ONCE = {"granted": 1, "again": 3, "used": 12}
 
 
 def four(till: Till, user: int, turn: int) -> list[Purchase]:
@@ -37,26 +39,22 @@ def four(till: Till, user: int, turn: int) -> list[Purchase]:
 
 
 def claimed_at_once(till: Till, turns: int, *, with_keys: bool = True) -> list[Counter[str]]:
-    """Each deposit by sixteen threads, four for each purpose; what they were told of it."""
+    """Each deposit by the sixteen threads of four processes, four for each purpose; what they were told of it."""
     with till.clash.together():
         user = till.person(1)
         till.race([None] * 4)
         claims = [claims_of(till, user, turn, with_keys=with_keys) for turn in range(1, turns + 1)]
+    order = {
+        "home": str(till.clash.path.parent), "processes": PROCESSES, "threads": THREADS,
+        "turns": [[asdict(claim) for claim in same] for same in claims],
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fakes.claimants"], cwd=ROOT, input=json.dumps(order), stdout=subprocess.PIPE,
+        text=True, check=True,
+    )  # fmt: skip
     told = [Counter[str]() for _ in claims]
-    start, guard = threading.Barrier(THREADS), threading.Lock()
-
-    def run(number: int) -> None:
-        start.wait()
-        for turn, same in enumerate(claims):
-            heard = answer(till, same[number % len(same)])
-            with guard:
-                told[turn][heard] += 1
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    for turn, heard in json.loads(done.stdout):
+        told[int(turn)][heard] += 1
     return told
 
 
@@ -67,26 +65,15 @@ def claims_of(till: Till, user: int, turn: int, *, with_keys: bool) -> list[Veri
     return [first, *(replace(other, **place) for other in others)]  # type: ignore[arg-type]
 
 
-def answer(till: Till, claim: VerifiedDeposit) -> str:
-    while True:
-        try:
-            made = till.record(claim)
-        except StorageBusy:
-            continue
-        except DepositUsed:
-            return "used"
-        return made.outcome if made.is_new else "again"
-
-
 def test_one_deposit_is_granted_once(till: Till) -> None:
-    assert claimed_at_once(till, 40) == [{"granted": 1, "again": 3, "used": 12}] * 40
+    assert claimed_at_once(till, 200) == [ONCE] * 200
     assert audit(till.clash).differences == ()
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("part", range(25))
 def test_ten_thousand_deposits_are_granted_once_each(till: Till, part: int) -> None:
-    assert claimed_at_once(till, 400) == [{"granted": 1, "again": 3, "used": 12}] * 400
+    assert claimed_at_once(till, 400) == [ONCE] * 400
     assert audit(till.clash).differences == ()
 
 
