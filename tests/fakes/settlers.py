@@ -2,8 +2,8 @@
 
 `python -m tests.fakes.settlers` reads one JSON order (home, processes, races as {race: order of finish}, seed, faults)
 and prints, as JSON, every result hash that any process was given and how many processes died. It opens no database
-itself. There is one round for each fault: every process dies there at its second settlement, in the middle of what the
-others wait for, and says nothing more. An empty fault kills nobody.
+itself. There is one round for each fault, such as `economy.settlement_booked@2:kill`: every process dies there, in the
+middle of what the others wait for, and says nothing more. An empty fault kills nobody.
 """
 
 import json
@@ -30,7 +30,7 @@ def settled(order: dict[str, Any], process: int, fault: str) -> Iterator[tuple[i
     races = [(int(race), starters) for race, starters in order["races"].items()]
     random.Random(order["seed"] + process).shuffle(races)
     if fault:
-        faults.arm(f"{fault}@2:kill")
+        faults.arm(fault)
     for race_id, starters in races:
         while True:
             try:
