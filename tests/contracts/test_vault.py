@@ -3,13 +3,17 @@ every mutated field is refused. The model that stands in for it elsewhere is hel
 
 import hashlib
 import json
+import random
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from clash_pipeline.economy import signing
 from clash_pipeline.economy.chain import contract as words
 from clash_pipeline.economy.chain.contract import NATIVE, Withdrawal
 from clash_pipeline.economy.chain.endpoints import wrong_of
@@ -23,6 +27,7 @@ from clash_pipeline.economy.chain.verification import (
     settle,
     sighted,
 )
+from clash_pipeline.economy.signing import AuthorisationRow, KeySigner
 from tests.contracts import anvil, evm
 from tests.contracts.networks import PEOPLE, START_SEC, Network, network_of
 from tests.fakes.wallet import Account, Wallet
@@ -126,6 +131,45 @@ def test_what_was_allowed_is_paid_once_and_every_mutated_field_is_refused(networ
     renewed = replace(allowed, deadline=FOR_EVER + 60)
     assert not network.withdraw(*both(network, renewed)).is_success, "the same nonce never pays twice"
     assert holds(network) == 3 * ETH
+
+
+def test_a_hundred_authorised_withdrawals_are_accepted_and_no_mutation_of_one(network: Network) -> None:
+    """M6: signed as the product signs; before each one with a field changed, and afterwards some a second time."""
+    network.deposit(PEOPLE[0], 1, 200 * ETH)
+    chance, signer = random.Random(6), KeySigner(SecretStr("0x" + RESOLVER.key.hex()))
+    asked = [drawn(chance, number) for number in range(100)]
+    given = [authorised(network, signer, allowed) for allowed in asked]
+    honest = [words.withdraw(RESOLVER.address, *each) for each in zip(asked, given, strict=True)]
+    wrong = [mutated(number, *each) for number, each in enumerate(zip(asked, given, strict=True))]
+    receipts = network.send_all(content for pair in zip(wrong, honest, strict=True) for content in pair)
+    assert [receipt.is_success for receipt in receipts] == [False, True] * 100
+    events = [words.event(log) for receipt in receipts for log in receipt.logs]
+    assert [(event.party, event.amount_wei) for event in events] == [(one.recipient, one.amount_wei) for one in asked]
+    assert holds(network) == 200 * ETH - sum(one.amount_wei for one in asked)
+    assert not any(receipt.is_success for receipt in network.send_all(honest[:10]))
+
+
+def drawn(chance: random.Random, number: int) -> Withdrawal:
+    recipient = f"0x{chance.randrange(2**160):040x}"
+    return Withdrawal(recipient, NATIVE, chance.randrange(1, ETH), chance.randrange(2**63), FOR_EVER + number)
+
+
+def authorised(network: Network, signer: KeySigner, allowed: Withdrawal) -> bytes:
+    row = AuthorisationRow(network.vault, allowed, "0x" + words.digest(network.vault, allowed).hex())
+    signature = signing.signed(signer, row)
+    assert signing.signed(signer, row) == signature
+    return signature
+
+
+def mutated(number: int, allowed: Withdrawal, signature: bytes) -> bytes:
+    """The same call with one field changed, each kind in its turn."""
+    other = PEOPLE[number % len(PEOPLE)]
+    changes: list[dict[str, Any]] = [
+        {"recipient": other}, {"asset": other}, {"amount_wei": allowed.amount_wei + 1}, {"nonce": allowed.nonce ^ 1},
+        {"deadline": allowed.deadline + 1}, {},
+    ]  # fmt: skip
+    change = changes[number % len(changes)]
+    return words.withdraw(RESOLVER.address if change else other, replace(allowed, **change), signature)
 
 
 def both(network: Network, allowed: Withdrawal) -> tuple[Withdrawal, bytes]:

@@ -1,8 +1,13 @@
 """Payouts (M6): what is signed recovers, is taken once, and is never more than the vault holds; nobody sees the key."""
 
 import copy
+import faulthandler
 import logging
+import os
 import pickle
+import random
+import resource
+import signal
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -146,6 +151,48 @@ def test_never_more_than_the_vault_holds(chained: Chained) -> None:
     assert chained.incidents() == [("payout_paused", "lies_in_the_vault")]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_open_is_never_more_than_the_vault_holds(chained: Chained, seed: int) -> None:
+    """Payables of any size are asked for in any order, some of them taken, while the vault holds more or less."""
+    chance = random.Random(seed)
+    for number in range(8):
+        chained.chain.deposit(wallet(50 + number), chained.vault.resolver, 900_000 + number, chance.randrange(1, ETH))
+    chained.settle_in()
+    machine, read, shown = chained.chain.machine, chained.chain.machine.read, resolver_balance(chained)
+    machine.read = (  # type: ignore[method-assign]
+        lambda state, chain_id, to, content: (
+            shown.to_bytes(32) if content[:4] == BALANCE else read(state, chain_id, to, content)
+        )
+    )
+    refused = 0
+    for _ in range(24):
+        shown = chance.choice((shown, chance.randrange(2 * ETH), 4 * ETH))
+        before = opened(chained)
+        try:
+            given = chained.authorise(chance.choice(chained.owed()).id, limits=Limits(10**30, 10**30, DAY_MS))
+        except (PayoutPaused, EconomyConflict):
+            refused += 1
+            assert opened(chained) == before
+            continue
+        assert sum(opened(chained).values()) <= max(shown, sum(before.values()))
+        if chance.random() < 0.3:
+            chained.take(given)
+            chained.settle_in()
+    assert 0 < refused < 24
+
+
+BALANCE = words.resolver_balance_of(NATIVE, NATIVE)[:4]
+
+
+def resolver_balance(chained: Chained) -> int:
+    return int(chained.chain.head.state.balances[chained.vault.resolver])
+
+
+def opened(chained: Chained) -> dict[int, int]:
+    """What was authorised and not taken, in wei, by payable."""
+    return {owed.id: owed.amount_wei for owed in chained.owed() if owed.state == "authorised"}
+
+
 def test_the_caps_of_an_hour_and_of_a_day(chained: Chained) -> None:
     payables = [owe(chained, payer=wallet(60 + each), nonce=910_000 + each) for each in range(4)]
     limits = Limits(2 * ETH, 3 * ETH, DAY_MS // 2)
@@ -284,11 +331,32 @@ def test_a_canary_key_is_found_nowhere(chained: Chained, settings: Settings, tmp
         logging.getLogger().removeHandler(handler)
         structlog.reset_defaults()
     chained.clash.close()
+    store = chained.parts.store
     written = b"".join(path.read_bytes() for path in settings.home.rglob("*") if path.is_file())
+    written += b"".join(store.get(key) for key in store.list(""))
+    written += crashed(tmp_path)
     for form in (CANARY, CANARY[2:], CANARY[2:].upper(), str(int(CANARY, 16))):
         assert form not in heard.getvalue()
         assert form.encode() not in written
     assert bytes.fromhex(CANARY[2:]) not in written
+
+
+def crashed(folder: Path) -> bytes:
+    """All that a process leaves behind which holds the key and is aborted in the middle of its work."""
+    told = folder / "stderr"
+    if (child := os.fork()) == 0:
+        try:
+            os.chdir(folder)
+            with told.open("wb") as file:
+                faulthandler.enable(file)
+                holder = KeySigner(SecretStr(CANARY))
+                assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0, holder
+                os.abort()
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGABRT
+    assert b"Fatal Python error: Aborted" in told.read_bytes()
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 def test_control_a_leaked_canary_is_found(tmp_path: Path) -> None:
