@@ -133,7 +133,12 @@ def clock() -> SettableClock:
 
 @pytest.fixture(scope="session")
 def migrated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with both databases at the current schema, closed; copying it is cheaper than migrating again."""
+    """A home with both databases at the current schema, closed; copying it is cheaper than migrating again.
+
+    CLASH_MIGRATED_HOME names one that is there already, for many short runs in a row.
+    """
+    if ready := os.environ.get("CLASH_MIGRATED_HOME"):
+        return Path(ready)
     home = tmp_path_factory.mktemp("migrated")
     migrate_all(load_settings({"CLASH_HOME": str(home)}))
     return home
