@@ -165,17 +165,6 @@ def moves(connection: Connection, race_id: int) -> list[Move]:
     return sorted((Move(*row) for row in rows), key=lambda one: ORDER.index(one.state))
 
 
-def race_of_account(connection: Connection, account_id: int) -> Race | None:
-    """The race of an account; None for accounts of another kind."""
-    row = connection.execute(
-        "SELECT r.* FROM races r JOIN race_entrants e ON e.race_id = r.id WHERE e.account_id = ?", (account_id,)
-    ).fetchone()
-    return None if row is None else _race(row)
-
-
-# moving
-
-
 def move(
     connection: Connection, race: Race, state: State, *, now_ms: int, actor: str, reason: str = "",
     cause: Cause | None = None, result_hash: str | None = None,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from clash_pipeline.arena import races, ranking
 from clash_pipeline.arena.races import REVEALED, Entrant, Race
 from clash_pipeline.arena.ranking import LEAST_GROSS_SHARE, Finisher
+from clash_pipeline.arena.refusals import ArenaConflict
 from clash_pipeline.clones import public_profiles
 from clash_pipeline.prop import accounts
 from clash_pipeline.storage.sqlite import Connection
@@ -53,10 +54,17 @@ def reveals(race: Race) -> bool:
     return race.state in REVEALED
 
 
-def may_show_account(connection: Connection, account_id: int) -> bool:
-    """Whether anybody may see what an account holds and filled: not while its race is under way."""
-    race = races.race_of_account(connection, account_id)
-    return race is None or reveals(race)
+def revealed_account(connection: Connection, race_id: int, clone_id: int) -> int | None:
+    """The account of a clone in a race for everybody to see; None of one that did not start.
+
+    Raises:
+        ArenaUnknown: no such race, or the clone is not in its field.
+        ArenaConflict: the race is not over.
+    """
+    race, entered = races.get(connection, race_id), races.entrant(connection, race_id, clone_id)
+    if not reveals(race):
+        raise ArenaConflict(f"race {race_id} is {race.state}: fills and positions follow after the settlement")
+    return entered.account_id
 
 
 def paths(connection: Connection, race_id: int) -> dict[int, list[tuple[int, int]]]:

@@ -167,6 +167,24 @@ def fills_view(connection: Connection, account_id: int, *, limit: int, before: i
     return found
 
 
+def positions_view(
+    connection: Connection, account_id: int, *, limit: int, before: int = NEWEST
+) -> list[dict[str, Any]]:
+    """The same, each fill with the signed size that the account held after it."""
+    found = fills_view(connection, account_id, limit=limit, before=before)
+    rows = connection.execute(
+        """
+        SELECT f.id, p.kind, f.sz_decimals, sum(iif(f.side = 'buy', f.size, -f.size))
+               OVER (PARTITION BY f.symbol ORDER BY f.id) AS held
+        FROM prop_fills f JOIN prop_positions p ON p.account_id = f.account_id AND p.symbol = f.symbol
+        WHERE f.account_id = ? AND f.id < ?
+        """,
+        (account_id, before),
+    )
+    held = {row["id"]: Grid(row["kind"], row["sz_decimals"]).size_text(row["held"]) for row in rows}
+    return [{**fill, "position_size": held[fill["id"]]} for fill in found]
+
+
 def actions_view(connection: Connection, account_id: int, *, limit: int) -> list[dict[str, Any]]:
     """The newest actions and what the gates said, newest first."""
     rows = connection.execute(

@@ -57,6 +57,21 @@ def test_a_settled_race_shows_its_order_of_finish_its_curves_and_its_payouts(hou
     assert owed + kept + int(settled["rakeWei"]) == int(settled["poolWei"])
 
 
+def test_what_a_clone_did_is_shown_after_the_settlement_only(house: StockedArena) -> None:
+    path = f"races/{SETTLED}/clones/{house.racer}/fills"
+    last, first = read(house, path)["items"]
+    assert (first["action"], first["side"], first["positionSize"]) == ("open_long", "buy", first["size"])
+    assert (last["side"], last["size"], last["positionSize"]) == ("sell", first["size"], "0")
+    assert [read(house, f"{path}?limit=1")["items"], len(read(house, f"{path}?limit=1")["nextCursor"]) > 0] == [
+        [last],
+        True,
+    ]
+    for race_id in (LIVE, ON_SALE):
+        live = house.api.client.get(f"/api/v1/races/{race_id}/clones/{house.racer}/fills")
+        assert "follow after the settlement" in problem(live, 409, "state_conflict")["detail"]
+    problem(house.api.client.get(f"/api/v1/races/{SETTLED}/clones/{house.candidate}/fills"), 404, "not_found")
+
+
 def test_standings_come_as_events(house: StockedArena) -> None:
     with house.api.client.stream(
         "GET", f"/api/v1/live/races/{LIVE}/standings", headers={"accept": "text/event-stream"}

@@ -30,14 +30,17 @@ from tests.api.test_openapi import written
 from tests.conftest import SOAK
 from tests.fakes.api_server import served
 from tests.fakes.fuzzing import LEAKS
-from tests.fakes.stocked_arena import LIVE, StockedArena
+from tests.fakes.stocked_arena import LIVE, SETTLED, StockedArena
 
 pytestmark = pytest.mark.goal
 
 CASES = 1_000 if SOAK else 4
 """Random ones, behind the dozens that its coverage phase makes of every operation."""
 STREAMS = frozenset({"streamFills", "streamIngestion", "streamStandings"})
-ELSEWHERE = {"getResult": {"accountId": "2"}, "streamStandings": {"raceId": str(LIVE)}}
+ELSEWHERE = {
+    "getResult": {"accountId": "2"}, "streamStandings": {"raceId": str(LIVE)},
+    "listRaceFills": {"raceId": str(SETTLED), "cloneId": "4"},
+}  # fmt: skip
 """Where the answer is that is not at the first thing; the one result is that of the other user."""
 MADE_BY_HAND = frozenset(
     {"verify", "refresh", "submitDeposit", "retryAudition", "authorisePayable", "submitImage"}

@@ -1,6 +1,9 @@
 """What everybody sees of a race, and what its accounts decide: rank and equity only, on one grid for all starters."""
 
+import pytest
+
 from clash_pipeline.arena import race_admin, standings
+from clash_pipeline.arena.refusals import ArenaConflict, ArenaUnknown
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS, SECOND_MS
 from clash_pipeline.decisions import grid
 from clash_pipeline.prop.proposal import Proposal
@@ -24,7 +27,8 @@ def test_a_live_race_shows_rank_and_equity_only(circuit: Circuit) -> None:
     with circuit.clash.read() as connection:
         found = standings.of(connection, 1)
         assert not standings.reveals(circuit.race(1))
-        assert not standings.may_show_account(connection, circuit.account(1, a))
+        with pytest.raises(ArenaConflict, match="race 1 is live: fills and positions follow"):
+            standings.revealed_account(connection, 1, a)
     assert [one.clone_id for one in found] == [c, d, a, b]
     assert {one.standing for one in found} == {None}
     assert (found[1].return_rate, found[1].marked_at) == (0, circuit.now)
@@ -35,14 +39,11 @@ def test_a_live_race_shows_rank_and_equity_only(circuit: Circuit) -> None:
     with circuit.clash.read() as connection:
         final = standings.of(connection, 1)
         paths = standings.paths(connection, 1)
-        assert standings.may_show_account(connection, circuit.account(1, a))
+        assert standings.revealed_account(connection, 1, a) == circuit.account(1, a)
+        with pytest.raises(ArenaUnknown):
+            standings.revealed_account(connection, 1, 99)
     assert [(one.clone_id, one.standing) for one in final][-1] == (b, "removed")
     assert paths[c][-1] == (race.ends_at, next(one.equity for one in final if one.clone_id == c))
-
-
-def test_an_account_outside_races_is_nobody_elses_secret(circuit: Circuit) -> None:
-    with circuit.clash.read() as connection:
-        assert standings.may_show_account(connection, 1)
 
 
 def test_all_starters_decide_on_one_grid_from_the_start_to_the_end(circuit: Circuit) -> None:

@@ -48,6 +48,9 @@ def test_a_settled_race_adds_up_to_the_wei(anybody: Person) -> None:
     ):
         assert amount in text
     assert "Rae finished first" in text
+    assert "Rae: 2 trades" in text
+    assert "Eda: no trade" in text
+    assert ">open_long</td>" in text
 
 
 def test_the_arena_says_what_is_live_and_what_a_ticket_would_pay(anybody: Person) -> None:

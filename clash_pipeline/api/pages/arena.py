@@ -26,6 +26,7 @@ from clash_pipeline.clones.refusals import CloneError
 from clash_pipeline.economy import pools, settling, tickets
 from clash_pipeline.economy.pools import Pool
 from clash_pipeline.economy.settling import Settled
+from clash_pipeline.prop import views
 from clash_pipeline.services import Services
 from clash_pipeline.storage.sqlite import Connection
 from clash_pipeline.units import USD
@@ -34,6 +35,7 @@ router = pages()
 ADMIN = "/admin/arena"
 RACES_SHOWN = 12
 FAMOUS_SHOWN = 100
+FILLS_SHOWN = 50
 TAIL = 20
 PATH_GAP_MS = 2 * HOUR_MS
 Act = Literal["admit", "remove", "retire", "reinstate"]
@@ -105,9 +107,10 @@ def race(request: Request, race_id: Id, parts: Parts) -> Response:
             look = _look(connection, races.get(connection, race_id), now_ms)
         except ArenaUnknown:
             raise not_found("race") from None
-        moves = races.moves(connection, race_id)
+        moves, done = races.moves(connection, race_id), _done(connection, look)
     return rendering.page(
-        request, "race.html", title=f"Race {race_id}", look=look, moves=moves, now_ms=now_ms,
+        request, "race.html", title=f"Race {race_id}", look=look, moves=moves, done=done, now_ms=now_ms,
+        most_fills=FILLS_SHOWN,
         reveals=standings.reveals(look.race),
     )  # fmt: skip
 
@@ -176,6 +179,17 @@ def _look(connection: Connection, race: Race, now_ms: int) -> RaceLook:
         settled=settling.settlement_of(connection, race.id),
         equity=_equity(connection, race, field),
     )
+
+
+def _done(connection: Connection, look: RaceLook) -> list[tuple[Standing, list[dict[str, Any]]]]:
+    """The newest fills of everybody who started, once they are public."""
+    if not standings.reveals(look.race):
+        return []
+    return [
+        (one, views.positions_view(connection, one.account_id, limit=FILLS_SHOWN))
+        for one in look.field
+        if one.account_id is not None
+    ]
 
 
 def _equity(connection: Connection, race: Race, field: list[Standing]) -> Chart:

@@ -20,6 +20,7 @@ from clash_pipeline.api.routes import (
     payables,
     profiles,
     purchases,
+    race_fills,
     races,
     tickets,
 )
@@ -39,6 +40,7 @@ AREAS = (
     auditions.router,
     arena.router,
     races.router,
+    race_fills.router,
     tickets.router,
     payables.router,
     leaderboard.router,
