@@ -1,10 +1,10 @@
 """Prop accounts: opening, the moves between states, kill switches, and reading them back as values."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from clash_pipeline import canonical
 from clash_pipeline.clock import hour_of
@@ -54,8 +54,7 @@ class Pinned(NamedTuple):
     model_tier: int
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """An account as stored; amounts in 1e-8 USD."""
 
     id: int

@@ -1,7 +1,7 @@
 """What an account is worth: balance and marked positions. The gates, the marks and the packet ask this same object."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from clash_pipeline.market.listing import Listing
@@ -87,17 +87,12 @@ class Book:
     def with_position(self, position: Position) -> "Book":
         """The same book after a position changed."""
         changed = {**self.positions, position.symbol: position}
-        return replace(self, positions={symbol: held for symbol, held in changed.items() if held.size})
+        return Book(self.balance, {symbol: held for symbol, held in changed.items() if held.size})
 
     def marked(self, quotes: Mapping[str, Quote], policy: Policy, now_ms: int) -> "Book":
         """Every position at its newest mark; one without a mark keeps the last one (a missing price marks nothing)."""
-        return replace(
-            self,
-            positions={
-                symbol: marked(position, quotes.get(symbol), policy, now_ms)
-                for symbol, position in self.positions.items()
-            },
-        )
+        marks = {symbol: marked(held, quotes.get(symbol), policy, now_ms) for symbol, held in self.positions.items()}
+        return Book(self.balance, marks)
 
 
 def marked(position: Position, quote: Quote | None, policy: Policy, now_ms: int) -> Position:

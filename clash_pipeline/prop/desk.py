@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from msgspec import structs
+
 from clash_pipeline import canonical
 from clash_pipeline.faults import fault, point
 from clash_pipeline.prop import accounts, ledger
@@ -99,7 +101,7 @@ class Desk:
             leverage=order.leverage if leg.is_opening else before.leverage, now_ms=self.now_ms,
         )  # fmt: skip
         if leg.is_opening:
-            effect = replace(effect, position=replace(effect.position, **order.armed._asdict()))
+            effect = Effect(structs.replace(effect.position, **order.armed._asdict()), effect.realized)
         order_id = self._write_order(order, leg, before)
         fault(AFTER_ORDER)
         fill_id = self._write_fill(order_id, order, leg, reference, effect)
@@ -120,7 +122,7 @@ class Desk:
         """Append a ledger group, and its lines to the balance."""
         head = ledger.append(self.connection, self.account.id, self.account.head, entry, lines, now_ms=self.now_ms)
         balance = self.account.balance + sum(line.amount for line in lines)
-        self.account = replace(self.account, balance=balance, head=head)
+        self.account = structs.replace(self.account, balance=balance, head=head)
 
     def close(self) -> Account:
         """Store the account if anything changed it or its positions, and return it as stored."""

@@ -1,7 +1,8 @@
 """The audit of endings: a result for every account that has ended, true to its rows, sealed, and nothing after it."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec import structs
 
 from clash_pipeline.clock import HOUR_MS, hour_of, minute_of
 from clash_pipeline.prop import funding, results, snapshots
@@ -56,7 +57,7 @@ def results_are_their_rows(connection: Connection, account: Account) -> Iterator
     if result is None:
         return
     ending = Ending(_state(result), result.reason, "", result.ended_at, result.funding_missing, result.carried)
-    before = replace(account, head=Head(result.ledger_seq, result.ledger_hash))
+    before = structs.replace(account, head=Head(result.ledger_seq, result.ledger_hash))
     again = vars(results.compute(connection, before, ending, frozen_at=result.frozen_at))
     thinned = connection.execute("SELECT 1 FROM prop_thinnings WHERE account_id = ?", (account.id,)).fetchone()
     unknown = {"hash", "statistics_hash", *(LOST_BY_THINNING if thinned else ())}

@@ -7,8 +7,10 @@ and one oracle price, those of the first that was charged.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
+
+from msgspec.structs import replace
 
 from clash_pipeline import canonical
 from clash_pipeline.clock import HOUR_MS, hour_of, iso

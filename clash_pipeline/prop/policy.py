@@ -4,6 +4,7 @@ Taken from the settings when the account is opened, stored with its hash, never 
 added has a default that means what its absence meant, so that policies stored before it still say the same.
 """
 
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -169,6 +170,11 @@ def _fair(settings: Settings, symbols: tuple[str, ...] | None) -> Policy:
     )
 
 
+@lru_cache(maxsize=256)
 def decode(text: str) -> Policy:
-    """A stored policy, of this rule set or an earlier one."""
+    """A stored policy, of this rule set or an earlier one; a wave has few different ones.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
     return msgspec.json.decode(text, type=Policy)

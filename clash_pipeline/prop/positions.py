@@ -3,13 +3,15 @@
 The stored truth is the cost; the average entry does not terminate and is only shown (04 Positions).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import replace
 
 from clash_pipeline.units import Grid, Rounding, mul_div, scaled_text
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """A signed size and what it cost, with the sums of its account's life, the last mark, and what is armed.
 
     `mark`, `stop` and `target` are scaled prices; a stop or target of None is none.

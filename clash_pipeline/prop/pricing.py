@@ -4,8 +4,9 @@ Pure integers. The agent never names a price, and no input ever improves one (10
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isqrt
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from clash_pipeline.market.listing import Listed
 from clash_pipeline.prop.policy import (
@@ -25,15 +26,16 @@ class Price(NamedTuple):
     digits: int
     places: int
 
-    @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """The price of a decimal text; None when it is not positive.
+    @staticmethod
+    @lru_cache(maxsize=4_096)
+    def parse(text: str) -> "Price | None":
+        """The price of a decimal text; None when it is not positive. A wave asks for few texts, again and again.
 
         Raises:
             UnitError: not a plain bounded decimal.
         """
         digits, places = parse_decimal(text, max_int_digits=12, max_frac_digits=20, name="price")
-        return cls(digits, places) if digits > 0 else None
+        return Price(digits, places) if digits > 0 else None
 
     def scaled(self, decimals: int, rounding: Rounding) -> int:
         """The price as an integer of `10 ** -decimals`."""

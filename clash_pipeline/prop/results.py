@@ -6,6 +6,8 @@ ledger group that ends the account; the two ratios are floats with a hash of the
 
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from clash_pipeline import canonical
 from clash_pipeline.faults import fault, point
 from clash_pipeline.prop import accounts, ledger, metrics
@@ -90,7 +92,7 @@ def freeze(desk: Desk, ending: Ending) -> Result:
     entry = Entry("state", f"{desk.account.state}>{ending.state}", desk.account.id, ending.actor, ending.reason,
                   result.hash)  # fmt: skip
     head = ledger.append(desk.connection, desk.account.id, desk.account.head, entry, (), now_ms=desk.now_ms)
-    desk.account = replace(desk.account, state=ending.state, head=head)
+    desk.account = structs.replace(desk.account, state=ending.state, head=head)
     desk.close()
     fault(AFTER_ENDED)
     _insert(desk.connection, result)

@@ -1,6 +1,8 @@
 """Snapshots: what an account was worth at each mark tick; minutes for two days, then the last one of each hour."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from clash_pipeline import canonical
 from clash_pipeline.clock import HOUR_MS

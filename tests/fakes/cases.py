@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-import msgspec
+from msgspec import structs
 
 from clash_pipeline.market.listing import Listed, Tier
 from clash_pipeline.prop.accounts import Account
@@ -53,7 +53,7 @@ def case(
     stop: str | None = None, target: str | None = None, on: Quote | None = None, **terms: Any,
 ) -> Case:  # fmt: skip
     """An order in BTC at 100 by an account with this balance and these positions, on these terms."""
-    policy = msgspec.structs.replace(TERMS, **terms)
+    policy = structs.replace(TERMS, **terms)
     account = Account(
         id=1, clone_id=1, kind="sandbox", parent_id=None, state="active", start_balance=balance, balance=balance,
         high_water_mark=balance, policy=policy, policy_hash=policy.digest, starts_at=None, ends_at=None, revision=1,
@@ -68,5 +68,5 @@ def case(
 
 def terms(made: Case, **changes: Any) -> Case:
     """The same case on other terms."""
-    policy = msgspec.structs.replace(made.account.policy, **changes)
-    return replace(made, account=replace(made.account, policy=policy))
+    policy = structs.replace(made.account.policy, **changes)
+    return replace(made, account=structs.replace(made.account, policy=policy))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from clash_pipeline.prop import gates, limits
 from clash_pipeline.prop.case import Case, Instant
@@ -44,7 +45,7 @@ def test_position_limit() -> None:
     """A tenth of equity more, onto a position that makes the whole exactly 25 % of it."""
 
     base = held("BTC", 15_000 * USD, mark=100_000, mark_source="venue", mark_at=NOW)
-    own = replace(base, size=150_000)  # 150 BTC at 100: worth its cost, so equity is the balance
+    own = structs.replace(base, size=150_000)  # 150 BTC at 100: worth its cost, so equity is the balance
 
     def at(equity: int) -> Case:
         return case("increase", balance=equity, positions=(own,), max_position_pct=25)
@@ -79,7 +80,7 @@ def test_insufficient_margin() -> None:
 def test_insufficient_cash_for_spot() -> None:
     """An unbooked profit of a perp raises equity but is no cash."""
     rich = held("ETH", 100 * USD, mark=10_000_000, mark_source="venue", mark_at=NOW, leverage=5)
-    rich = replace(rich, size=1_000)  # 1 ETH at 10,000, bought at 100
+    rich = structs.replace(rich, size=1_000)  # 1 ETH at 10,000, bought at 100
     spot = case(kind="spot", positions=(rich,))
     cash = spot.book.cash - spot.legs[0].notional - spot.legs[0].fee
     assert (rich.unrealized, spot.book.free - spot.book.cash) == (9_900 * USD, 9_900 * USD)
@@ -129,11 +130,11 @@ def test_stop_invalid_at_the_end_of_the_account(side: int, kind: str) -> None:
     """A stop that was armed before and is kept on an increase: at the bound it may still fire, behind it never."""
     limit = RATE if kind == "liquidation price" else RATE // 10
     own = held("BTC", 200_000 * USD, mark=100_000, mark_source="venue", mark_at=NOW, leverage=5)
-    own = replace(own, size=side * 2_000_000)
+    own = structs.replace(own, size=side * 2_000_000)
 
     def of(stop: int | None) -> Case:
         return case(
-            "increase", size_pct="10", leverage=5, positions=(replace(own, stop=stop),), max_drawdown=limit,
+            "increase", size_pct="10", leverage=5, positions=(structs.replace(own, stop=stop),), max_drawdown=limit,
             max_position_pct=300,
         )  # fmt: skip
 
@@ -155,10 +156,10 @@ def test_stop_invalid_at_the_end_of_the_account(side: int, kind: str) -> None:
 def test_stop_invalid_at_the_execution_price_and_the_mark(field: str, toward: int, side: int) -> None:
     """At the price it has been reached; one unit to its own side it has not."""
     own = held("BTC", 10_000 * USD, mark=100_000, mark_source="venue", mark_at=NOW)
-    own = replace(own, size=side * 100_000)
+    own = structs.replace(own, size=side * 100_000)
 
     def of(trigger: int) -> Case:
-        return case("increase", positions=(replace(own, **{field: trigger}),))
+        return case("increase", positions=(structs.replace(own, **{field: trigger}),))
 
     price = case("increase", positions=(own,)).legs[0].price
     reached = max(price, 100_000) if toward * side > 0 else min(price, 100_000)
@@ -200,22 +201,22 @@ def test_window_closed_at_the_end_and_at_the_fixing() -> None:
 
     def ending(at: int, quiet: int = 0) -> Case:
         changed = terms(made, last_order_before_end_ms=quiet)
-        return replace(changed, account=replace(changed.account, ends_at=at))
+        return replace(changed, account=structs.replace(changed.account, ends_at=at))
 
     assert code(ending(NOW + 1)) is None
     assert code(ending(NOW)) == "window_closed"
     assert code(ending(NOW + 600_000, 600_000)) is None
     assert code(ending(NOW + 599_999, 600_000)) == "window_closed"
-    early = replace(made, account=replace(made.account, starts_at=NOW + 1))
+    early = replace(made, account=structs.replace(made.account, starts_at=NOW + 1))
     assert code(early) == "window_closed"
-    assert code(replace(made, account=replace(made.account, starts_at=NOW))) is None
+    assert code(replace(made, account=structs.replace(made.account, starts_at=NOW))) is None
 
 
 def test_window_closed_counts_the_common_instant_and_not_when_it_was_applied() -> None:
     """A run of tick T − 11 min is filled as of T − 10 min, though its minute is final only seconds later."""
     tick = NOW - NOW % 60_000 - 60_000
     made = replace(terms(case(), fill_delay_ms=60_000, last_order_before_end_ms=600_000), instant=Instant(tick))
-    made = replace(made, account=replace(made.account, ends_at=tick + 660_000))
+    made = replace(made, account=structs.replace(made.account, ends_at=tick + 660_000))
     assert code(made) == "price_unavailable"  # past the window's gate
     late = replace(made, instant=Instant(tick + 60_000))
     assert code(late) == "window_closed"
@@ -227,7 +228,7 @@ def test_window_closed_counts_the_common_instant_and_not_when_it_was_applied() -
 @pytest.mark.parametrize("action", ["reduce", "close"])
 def test_a_reduction_is_never_refused_by_a_limit(gate: gates.Gate, action: str) -> None:
     """Far above every limit at once, with a volume that nobody knows and a stop that is nonsense."""
-    own = replace(held("BTC", 90_000 * USD, mark=300_000, mark_source="venue", mark_at=NOW), size=-900_000)
+    own = structs.replace(held("BTC", 90_000 * USD, mark=300_000, mark_source="venue", mark_at=NOW), size=-900_000)
     others = tuple(held(f"X{number}", 50_000 * USD) for number in range(12))
     nobody = Quote("BTC", quote("BTC").asset, quote("BTC", "300").references,
                    Liquidity(None, None, None, 0, None), None, None)  # fmt: skip

@@ -1,9 +1,7 @@
 """Liquidation: whole, at the mark, with slippage, fee and shortfall; then flat and frozen (04, 10 §3.8, 11.8)."""
 
-from dataclasses import replace
-
-import msgspec
 import pytest
+from msgspec import structs
 
 from clash_pipeline.clock import MINUTE_MS
 from clash_pipeline.prop import accounts, liquidation, policy, results
@@ -51,10 +49,10 @@ def test_a_drawdown_beyond_the_limit_ends_the_account(desk: Desk) -> None:
 )
 def test_the_limit_itself_is_still_kept(desk: Desk, basis: str, peak: int, equity: int, is_broken: bool) -> None:
     """A race counts from the start balance, so that a leader is not liquidated above it; the rest from the peak."""
-    terms = msgspec.structs.replace(policy.sandbox(desk.settings), drawdown_basis=basis, max_drawdown=RATE // 10)
+    terms = structs.replace(policy.sandbox(desk.settings), drawdown_basis=basis, max_drawdown=RATE // 10)
     with desk.clash.read() as connection:
         account = accounts.get(connection, desk.account_id)
-    account = replace(account, policy=terms, high_water_mark=peak * USD)
+    account = structs.replace(account, policy=terms, high_water_mark=peak * USD)
     found = liquidation.breach(account, Book(equity * USD, {}), {})
     assert (found is not None) == is_broken
 

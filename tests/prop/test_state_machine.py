@@ -1,10 +1,11 @@
 """L1 and L2: everything that can happen to an account, in any order, on the engine and on a model of plain fractions.
 
 L1 lets Hypothesis choose the steps and shrink them; L2 is a plain walk whose seed decides everything, and which shrinks
-by leaving steps out. After each step balance, positions, state and ledger are those of the model; the audit goes over
-an account when it ends, and over all of them in the end.
+by leaving steps out. After each step balance, positions, state and ledger are those of the model; in the end the audit
+goes over every account that there was.
 """
 
+import logging
 import random
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
@@ -23,16 +25,25 @@ from clash_pipeline.storage.sqlite import IntegrityError
 from tests.conftest import NOW
 from tests.fakes.prop_walk import ASSETS, BREAKS, Walk, random_proposal, random_step, replay, shrunk
 
-EXAMPLES, SOAK_EXAMPLES = 100, 5_000
+EXAMPLES, SOAK_EXAMPLES = 103, 5_150
 STEPS = 200
-"""Steps of one example: 20,000 at CI size, a million in the soak."""
-WALK, SOAK_WALK = 10_000, 100_000
+"""Steps of one example at most, for some end early: 20,000 at CI size, a million in the soak."""
+WALK, SOAK_WALK = 30_000, 100_000
 SOAK_SEEDS = 100
-"""Steps of the walk: 10,000 at CI size, ten million in the soak (doc/decisions.md says why CI has no more)."""
+"""Steps of the walk: 30,000 at CI size, ten million in the soak (doc/decisions.md says why CI has no more)."""
 IN_MEMORY = Path("/dev/shm")
 """Where there is one: durability is not what these tests are about, and it costs most of their time."""
 
 symbols = st.sampled_from(sorted(ASSETS))
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """An hour without a rate is said at each mark of each step: printing it would cost more than the step."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture
@@ -105,10 +116,11 @@ class Account(RuleBasedStateMachine):
     def end(self, name: str) -> None:
         self.walk.end(name)
 
-    @rule(place=st.sampled_from(BREAKS), is_flip=st.booleans())
-    def crash(self, place: str, is_flip: bool) -> None:
+    @rule(place=st.sampled_from(BREAKS), is_flip=st.booleans(), is_fatal=st.booleans())
+    def crash(self, place: str, is_flip: bool, is_fatal: bool) -> None:
         self.walk.break_at(place, is_flip)
-        self.walk.reopen()
+        if is_fatal:
+            self.walk.reopen()
 
     def teardown(self) -> None:
         type(self).taken.append(len(self.walk.trace))
@@ -146,13 +158,13 @@ def random_steps(walk: Walk, source: random.Random, count: int) -> None:
 
 
 def test_a_state_machine_agrees_with_the_model(make: Callable[[], Walk]) -> None:
-    assert run_machine(make, EXAMPLES) >= 0.99 * EXAMPLES * STEPS
+    assert run_machine(make, EXAMPLES) >= 20_000
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7_200)
 def test_a_state_machine_agrees_with_the_model_soak(make: Callable[[], Walk]) -> None:
-    assert run_machine(make, SOAK_EXAMPLES) >= 0.99 * SOAK_EXAMPLES * STEPS
+    assert run_machine(make, SOAK_EXAMPLES) >= 1_000_000
 
 
 def test_a_random_walk_agrees_with_the_model(make: Callable[[], Walk]) -> None:
