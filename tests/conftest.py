@@ -52,6 +52,7 @@ LONGEST = (
 def pytest_configure() -> None:
     """Nothing that a test does leaves this machine (A9); what it writes goes to memory where there is plenty."""
     scratch.use_memory()
+    scratch.keep_bytecode()
     egress.begin()
 
 

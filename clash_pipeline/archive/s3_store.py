@@ -6,7 +6,8 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import cached_property
+from functools import cache, cached_property
+from threading import Lock
 from typing import Any, TypeVar
 
 import structlog
@@ -42,6 +43,17 @@ WORTH_ANOTHER_TRY = frozenset({401, 403})
 """R2 answers these in passing; they are tried again, and are a refusal when they stay."""
 
 log = structlog.get_logger(__name__)
+
+
+_making_clients = Lock()
+
+
+@cache
+def _session(region: str, **credentials: str | None) -> Any:
+    """One for all stores of an account: it reads the description of S3, which takes longer than many requests."""
+    import boto3  # type: ignore[import-untyped]
+
+    return boto3.session.Session(region_name=region, **credentials)
 
 
 class S3Store:
@@ -120,7 +132,6 @@ class S3Store:
 
     @cached_property
     def _client(self) -> Any:
-        import boto3  # type: ignore[import-untyped]
         from botocore.config import Config  # type: ignore[import-untyped]
 
         # R2 refuses the checksum trailers that newer clients add by themselves; retries are ours, not the library's
@@ -133,8 +144,10 @@ class S3Store:
             response_checksum_validation=self._checksums,
             s3={"addressing_style": "path"},
         )
-        session = boto3.session.Session(region_name=self._region, **self._credentials)
-        return session.client("s3", endpoint_url=self._endpoint_url, config=config)
+        with _making_clients:  # sessions are not thread-safe, clients are
+            return _session(self._region, **self._credentials).client(
+                "s3", endpoint_url=self._endpoint_url, config=config
+            )
 
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + safe_key(key)}

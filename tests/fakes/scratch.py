@@ -6,6 +6,7 @@ are simulated below SQLite. Who says where temporary files go (TMPDIR) is obeyed
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,12 @@ def use_memory() -> None:
     """Let temporary folders, those of pytest too, be in memory: of this process and of those that it starts."""
     if not os.environ.get("TMPDIR") and has_room(IN_MEMORY, ROOM):
         os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
+
+
+def keep_bytecode() -> None:
+    """Compile each module once, and not again in every process: a run starts hundreds of them."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def has_room(folder: Path, room: int) -> bool:

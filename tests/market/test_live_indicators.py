@@ -1,7 +1,9 @@
 """Live indicators: whatever way minutes arrive, the rows are the bits that a backfill of the same candles writes."""
 
 import random
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from clash_pipeline.market import candles, indicators
 from clash_pipeline.market.candles import Candle
 from clash_pipeline.market.live_indicators import LiveIndicators
 from clash_pipeline.settings import load
-from clash_pipeline.storage.files import migrate_all, open_market
+from clash_pipeline.storage.files import open_market
 from clash_pipeline.storage.sqlite import Database
 from tests.conftest import SOAK
 from tests.market.made_up import put, walk
@@ -225,13 +227,12 @@ def test_a_memory_ahead_of_the_file_would_be_seen(market: Database) -> None:
 @settings(max_examples=1_000 if SOAK else 25)
 @given(seed=st.integers(0, 2**32), start=st.sampled_from([3, 22, 23]), minutes=st.integers(60, 150))
 def test_any_split_of_live_backfill_and_restart_gives_the_same_rows(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, start: int, minutes: int
+    tmp_path_factory: pytest.TempPathFactory, migrated_home: Path, seed: int, start: int, minutes: int
 ) -> None:
     """Candles in pieces: in order, late, twice, corrected, over midnight; some live, some backfilled, with restarts."""
     source = random.Random(seed)
-    made = load({"CLASH_HOME": str(tmp_path_factory.mktemp("home"))})
-    migrate_all(made)
-    market = open_market(made)
+    home = shutil.copytree(migrated_home, tmp_path_factory.mktemp("home") / "home")
+    market = open_market(load({"CLASH_HOME": str(home)}))
     try:
         ingesting = Ingesting(market)
         for piece in pieces(market_of(SYMBOLS[:3], DAY + start * HOUR_MS, minutes, seed), source):

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,8 +130,8 @@ def test_a_clock_that_was_set_back_costs_a_minute_not_an_hour(budget: WeightBudg
 
 @given(steps=st.lists(st.tuples(st.integers(1, 100), st.integers(0, 40_000)), min_size=1, max_size=60))
 @hypothesis_settings(max_examples=40)
-def test_no_window_of_60_s_ever_holds_more_than_the_limit(steps: list[tuple[int, int]]) -> None:
-    with budget_of_its_own() as (budget, clock):
+def test_no_window_of_60_s_ever_holds_more_than_the_limit(migrated_home: Path, steps: list[tuple[int, int]]) -> None:
+    with budget_of_its_own(migrated_home) as (budget, clock):
         granted: list[tuple[int, int]] = []
         for weight, pause_ms in steps:
             if budget.try_spend(weight) == 0:
@@ -217,10 +218,9 @@ def test_the_first_to_wait_is_the_first_to_ask(market: Database) -> None:
 
 
 @contextmanager
-def budget_of_its_own() -> Iterator[tuple[WeightBudget, SettableClock]]:
+def budget_of_its_own(migrated_home: Path) -> Iterator[tuple[WeightBudget, SettableClock]]:
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(home=Path(folder))
-        migrate_all(settings)
+        settings = Settings(home=Path(shutil.copytree(migrated_home, folder, dirs_exist_ok=True)))
         market, clock = open_market(settings), SettableClock(T0)
         yield WeightBudget(market, "hyperliquid", 100, clock), clock
         market.close()
