@@ -10,13 +10,13 @@ from clash_pipeline.clones.refusals import CloneConflict
 from clash_pipeline.prop.accounts import StateConflict
 from clash_pipeline.storage.sqlite import Connection, Database
 
-Act = Literal["void", "admit", "remove", "retire", "reinstate"]
+Act = Literal["void", "admit", "remove", "retire", "reinstate", "take_out", "cancel"]
 Outcome = Literal["done", "unchanged", "waits", "refused"]
 
 
 @dataclass(frozen=True)
 class Order:
-    """An act: what, by whom, why and when, on a clone or an audition."""
+    """An act: what, by whom, why and when, on a clone, an audition or a race."""
 
     act: Act
     actor: str
@@ -24,6 +24,7 @@ class Order:
     now_ms: int
     clone_id: int | None = None
     audition_id: int | None = None
+    race_id: int | None = None
 
     def __post_init__(self) -> None:
         if not self.actor.strip() or not self.reason.strip():
@@ -38,6 +39,7 @@ class Recorded:
     act: str
     clone_id: int | None
     audition_id: int | None
+    race_id: int | None
     actor: str
     reason: str
     outcome: str
@@ -49,11 +51,12 @@ def record(connection: Connection, order: Order, outcome: Outcome, detail: str =
     """Write an act beside what it did, inside the caller's transaction."""
     connection.execute(
         """
-        INSERT INTO arena_acts (act, clone_id, audition_id, actor, reason, outcome, detail, at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO arena_acts (act, clone_id, audition_id, race_id, actor, reason, outcome, detail, at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
-            order.act, order.clone_id, order.audition_id, order.actor, order.reason, outcome, detail, order.now_ms,
+            order.act, order.clone_id, order.audition_id, order.race_id, order.actor, order.reason, outcome, detail,
+            order.now_ms,
         ),
     )  # fmt: skip
 
@@ -73,7 +76,7 @@ def newest(connection: Connection, *, limit: int = 100) -> list[Recorded]:
     """The newest acts, newest first."""
     rows = connection.execute(
         """
-        SELECT id, act, clone_id, audition_id, actor, reason, outcome, detail, at FROM arena_acts
+        SELECT id, act, clone_id, audition_id, race_id, actor, reason, outcome, detail, at FROM arena_acts
         ORDER BY id DESC LIMIT ?
         """,
         (limit,),

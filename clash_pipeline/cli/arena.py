@@ -140,10 +140,20 @@ def acts(limit: Limit = 50, json: AsJson = False) -> None:
         print_json(found)
         return
     rows = [
-        (iso(one.at), one.act, one.clone_id, one.audition_id, one.outcome, one.actor, one.reason, one.detail)
+        (
+            iso(one.at),
+            one.act,
+            one.clone_id,
+            one.audition_id,
+            one.race_id,
+            one.outcome,
+            one.actor,
+            one.reason,
+            one.detail,
+        )
         for one in found
     ]
-    table("Acts", ("at", "act", "clone>", "audition>", "outcome", "actor", "reason", "detail"), rows)
+    table("Acts", ("at", "act", "clone>", "audition>", "race>", "outcome", "actor", "reason", "detail"), rows)
 
 
 @app.command("hall-of-fame")

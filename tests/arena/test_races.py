@@ -2,7 +2,7 @@
 
 import pytest
 
-from clash_pipeline.arena import course, race_admin, race_audit, races, strikes
+from clash_pipeline.arena import acts, course, race_admin, race_audit, races, strikes
 from clash_pipeline.arena.refusals import ArenaConflict, ArenaUnknown
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS, SECOND_MS
 from clash_pipeline.clones import clones, holds
@@ -361,12 +361,18 @@ def test_an_admin_calls_a_race_off_until_its_end_has_begun(circuit: Circuit) -> 
     circuit.finish(race)
     with pytest.raises(ArenaConflict, match="race 1 is settled and cannot be cancelled"):
         race_admin.cancel(circuit.clash, 1, actor="root", reason="too late", now_ms=circuit.now)
-    with pytest.raises(ArenaConflict, match="needs a reason"):
+    with pytest.raises(ArenaConflict, match="cancel needs an actor and a reason"):
         race_admin.cancel(circuit.clash, 2, actor="root", reason=" ", now_ms=circuit.now)
     once = race_admin.cancel(circuit.clash, 2, actor="root", reason="maintenance", now_ms=circuit.now)
     assert race_admin.cancel(circuit.clash, 2, actor="root", reason="again", now_ms=circuit.now + 1) == once
     with pytest.raises(ArenaUnknown):
         race_admin.cancel(circuit.clash, 9, actor="root", reason="which", now_ms=circuit.now)
+    with circuit.clash.read() as connection:
+        written = [(one.act, one.race_id, one.outcome, one.reason, one.detail) for one in acts.newest(connection)]
+    assert written == [
+        ("cancel", 2, "unchanged", "again", ""), ("cancel", 2, "done", "maintenance", "live"),
+        ("cancel", 1, "refused", "too late", "race 1 is settled and cannot be cancelled"),
+    ]  # fmt: skip
 
 
 # removed
