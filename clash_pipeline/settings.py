@@ -557,6 +557,12 @@ class Settings(BaseSettings):
     payout_key: SecretStr | None = Field(
         None, description="Key of the resolver, `0x` and 64 digits; without one nothing is paid out from here."
     )
+    payout_signer_url: SecretStr | None = Field(
+        None, description="JSON-RPC address of a service that keeps the resolver's key and signs in its place."
+    )
+    payout_signer_method: Literal["eth_signTypedData_v4", "eth_signTypedData", "account_signTypedData"] = Field(
+        "eth_signTypedData_v4", description="What that service calls the signing of typed data."
+    )
     payout_valid_sec: int = Field(86_400, ge=60, description="An authorisation may be used for this long.")
     payout_hour_most_wei: int = Field(5 * 10**18, ge=0, description="Most that is authorised in any hour, in wei.")
     payout_day_most_wei: int = Field(20 * 10**18, ge=0, description="Most that is authorised in any 24 hours, in wei.")
@@ -581,6 +587,17 @@ class Settings(BaseSettings):
         if key is not None and re.fullmatch(r"0x[0-9a-fA-F]{64}", key.get_secret_value(), re.ASCII) is None:
             raise ValueError("must be 0x and 64 hexadecimal digits")
         return key
+
+    @model_validator(mode="after")
+    def _one_signer(self) -> Self:
+        if self.payout_signer_url is None:
+            return self
+        if self.payout_key is not None:
+            raise ValueError("CLASH_PAYOUT_KEY and CLASH_PAYOUT_SIGNER_URL exclude each other: set one")
+        url = urlsplit(self.payout_signer_url.get_secret_value())
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            raise ValueError("CLASH_PAYOUT_SIGNER_URL must be http://HOST or https://HOST")
+        return self
 
     @model_validator(mode="after")
     def _chain_is_whole(self) -> Self:

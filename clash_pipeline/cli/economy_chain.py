@@ -84,7 +84,7 @@ def authorise(payable_id: Annotated[int, id_argument("Id of the payable.")], jso
     with opened() as services, services.chain() as parts:
         signer = signer_from(services.settings)
         if parts is None or signer is None:
-            fail("signing needs CLASH_CHAIN_URLS and CLASH_PAYOUT_KEY", Exit.CONFIGURATION)
+            fail("signing needs CLASH_CHAIN_URLS, and CLASH_PAYOUT_KEY or CLASH_PAYOUT_SIGNER_URL", Exit.CONFIGURATION)
         limits, now_ms = payouts.limits_from(services.settings), services.clock.now_ms()
         try:
             made = payouts.authorise(parts, signer, limits, payable_id, actor="operator", now_ms=now_ms)

@@ -16,9 +16,10 @@ from clash_pipeline.economy.chain import looks
 from clash_pipeline.economy.chain.confirming import Parts
 from clash_pipeline.economy.chain.contract import Vault, Withdrawal
 from clash_pipeline.economy.chain.endpoints import TooFewEndpoints, circle
+from clash_pipeline.economy.chain.rpc import EndpointTrouble
 from clash_pipeline.economy.payables import Payable
 from clash_pipeline.economy.refusals import EconomyConflict, EconomyError
-from clash_pipeline.economy.signing import AuthorisationRow, Signer, signed
+from clash_pipeline.economy.signing import AuthorisationRow, Signer, SignerBroken, signed
 from clash_pipeline.faults import fault, point
 from clash_pipeline.settings import Settings
 from clash_pipeline.storage.sqlite import Connection, Row
@@ -88,7 +89,6 @@ def authorise(
         EconomyUnknown: no such payable.
         EconomyConflict: it was taken already.
         PayoutPaused: a gate holds it back; an incident says so.
-        SignerBroken: what the signer answered would not be taken.
     """
     with parts.clash.read() as connection:
         payable = payables.get(connection, payable_id)
@@ -99,12 +99,12 @@ def authorise(
         return standing
     try:
         row = _prepare(parts, limits, payable, now_ms)
+        fault(PREPARED)
+        signature = _signature(signer, row)
     except PayoutPaused as error:
         with parts.clash.write() as connection:
             incidents.raise_incident(connection, PAUSED, error.cause, str(error), now_ms=now_ms)
         raise
-    fault(PREPARED)
-    signature = "0x" + signed(signer, row).hex()
     fault(SIGNED)
     with parts.clash.write() as connection:
         _keep(connection, row.digest, signature, now_ms)
@@ -235,6 +235,15 @@ def _prepare(parts: Parts, limits: Limits, payable: Payable, now_ms: int) -> Aut
         if left is not None:
             return AuthorisationRow(vault, _allowed(left), left["digest"])
         return _insert(connection, vault, case.payable, nonce, limits, now_ms)
+
+
+def _signature(signer: Signer, row: AuthorisationRow) -> str:
+    try:
+        return "0x" + signed(signer, row).hex()
+    except EndpointTrouble as trouble:
+        raise PayoutPaused("signer_silent", str(trouble)) from None
+    except SignerBroken as broken:
+        raise PayoutPaused("signer_broken", str(broken)) from None
 
 
 def _vault_facts(parts: Parts, nonce: int, now_ms: int) -> tuple[int, bool]:

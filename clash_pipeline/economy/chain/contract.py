@@ -182,6 +182,13 @@ def typed_data(vault: Vault, allowed: Withdrawal) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def typed_text(vault: Vault, allowed: Withdrawal) -> dict[str, Any]:
+    """The same for a signer behind JSON: amounts as text, for not every reader has integers of 256 bits."""
+    written = typed_data(vault, allowed)
+    message = {name: str(value) if isinstance(value, int) else value for name, value in written["message"].items()}
+    return {**written, "message": message}
+
+
 def separator(chain_id: int, address: str) -> bytes:
     """What signatures for this contract on this chain are bound to."""
     domain = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")

@@ -150,6 +150,10 @@ class Endpoint:
         asked = [{"address": address, "topics": topics, "fromBlock": hex(first), "toBlock": hex(last)}]
         return self._read("eth_getLogs", asked, lambda value: _logs_between(value, first, last))
 
+    def signature(self, method: str, address: str, message: dict[str, Any]) -> bytes:
+        """What a signer that speaks JSON-RPC answers for typed data; nothing of it is checked here."""
+        return self._read(method, [address, message], lambda value: wire.data(value, "signature"))
+
     def _head(self, tag: str) -> Block:
         found = self._read("eth_getBlockByNumber", [tag, False], _block)
         if found is None:
