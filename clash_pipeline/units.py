@@ -144,8 +144,8 @@ def as_decimal(text: str) -> Decimal:
     Raises:
         UnitError: not a plain decimal of at most 30.20 digits.
     """
-    digits, places = parse_decimal(text, max_int_digits=30, max_frac_digits=20, signed=True)
-    return Decimal(digits).scaleb(-places)
+    parse_decimal(text, max_int_digits=30, max_frac_digits=20, signed=True)
+    return Decimal(text)  # exact, where arithmetic on it would round to the context's 28 digits
 
 
 def _power(exponent: int) -> int:

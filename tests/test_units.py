@@ -1,5 +1,7 @@
 """Exact amounts: the venue's grid by its own examples, one rounding, and parsers that refuse what they do not know."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor, trunc
@@ -105,6 +107,75 @@ def test_texts_that_are_no_plain_decimal(text: str) -> None:
     """A full-width digit, an exponent, an underscore: all refused before anything is converted (09 F12)."""
     with pytest.raises(UnitError):
         parse_decimal(text, max_int_digits=10, max_frac_digits=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "signed", "says"),
+    [
+        ("-10.50", False, "price must be a plain unsigned decimal, not '-10.50'"),
+        ("10,5", True, "price must be a plain decimal, not '10,5'"),
+        ("x" * 41, True, f"price must be a plain decimal, not '{'x' * 40}'"),
+        ("0" * 43, True, "price must be decimal text of at most 20.20 digits"),
+        ("0" * 42, False, None),
+        ("-" + "9" * 20 + "." + "9" * 20, True, None),
+        ("9" * 21 + "." + "9" * 19, True, f"price has more than 20.20 digits: '{'9' * 21}.{'9' * 18}'"),
+        ("9" * 20 + "." + "9" * 21, True, f"price has more than 20.20 digits: '{'9' * 20}.{'9' * 19}'"),
+    ],
+)
+def test_what_is_no_decimal_is_said_with_name_form_and_limit(text: str, signed: bool, says: str | None) -> None:
+    with pytest.raises(UnitError) if says else nullcontext() as caught:
+        parse_decimal(text, max_int_digits=20, max_frac_digits=20, signed=signed, name="price")
+    assert says is None or str(caught.value) == says
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "says"),
+    [
+        (lambda text: parse_decimal(text, max_int_digits=1, max_frac_digits=1), "x",
+         "value must be a plain unsigned decimal, not 'x'"),
+        (lambda text: parse_scaled(text, 1, name="size"), "9" * 13, f"size has more than 12.30 digits: '{'9' * 13}'"),
+        (lambda text: parse_scaled(text, 1), "1." + "1" * 31, f"value has more than 12.30 digits: '1.{'1' * 31}'"),
+        (lambda text: parse_scaled(text, 1), "-1", "value must be a plain unsigned decimal, not '-1'"),
+        (lambda text: parse_scaled(text, 1, max_int_digits=40), "9" * 39 + ".01",
+         f"value '{'9' * 39}.' has more than 1 decimals"),
+        (lambda text: parse_usd(text, name="fee"), "9" * 11, f"fee has more than 10.30 digits: '{'9' * 11}'"),
+        (parse_usd, "-1", "amount must be a plain unsigned decimal, not '-1'"),
+        (parse_usd, "1000000000.1", "amount is beyond 1000000000 USD"),
+        (lambda text: parse_usd(text, signed=True), "-1000000000.1", "amount is beyond 1000000000 USD"),
+        (parse_wei, "01", "amountWei must be canonical decimal wei of at most 78 digits"),
+        (lambda text: parse_wei(text, name="feeWei"), str(WEI_LIMIT), "feeWei is beyond 2^256 - 1 wei"),
+        (as_decimal, "9" * 31, f"value has more than 30.20 digits: '{'9' * 31}'"),
+        (as_decimal, "1." + "9" * 21, f"value has more than 30.20 digits: '1.{'9' * 21}'"),
+        (Grid(PERP, 2).price, "0." + "0" * 29, f"price must be positive, not '0.{'0' * 29}'"),
+        (Grid(PERP, 2).price, "0" * 12 + "." + "0" * 29, f"price must be positive, not '{'0' * 12}.{'0' * 27}'"),
+        (Grid(PERP, 2).price, "1e3", "price must be a plain unsigned decimal, not '1e3'"),
+        (Grid(PERP, 2).size, "0.001", "size '0.001' has more than 2 decimals"),
+        (lambda text: Grid(PERP, 2).price(text, "limit"), "-1", "limit must be a plain unsigned decimal, not '-1'"),
+        (lambda text: Grid(PERP, 2).size(text, "qty"), "-1", "qty must be a plain unsigned decimal, not '-1'"),
+    ],
+)  # fmt: skip
+def test_every_parser_says_the_field_the_value_and_the_limit(
+    parse: Callable[[str], object], text: str, says: str
+) -> None:
+    with pytest.raises(UnitError) as caught:
+        parse(text)
+    assert str(caught.value) == says
+
+
+def test_the_largest_of_each_are_taken() -> None:
+    assert parse_scaled("9" * 12 + "." + "9" + "0" * 29, 1) == 10**13 - 1
+    assert as_decimal("-" + "9" * 30 + "." + "9" * 20) == Decimal("-" + "9" * 30 + "." + "9" * 20)
+
+
+def test_a_grid_reads_and_writes_prices_and_sizes() -> None:
+    grid = Grid(PERP, 2)
+    assert (grid.price("0.0001"), grid.price_text(1), grid.price_text(150_000)) == (1, "0.0001", "15")
+    assert (grid.size("0.01"), grid.size("0"), grid.size_text(150)) == (1, 0, "1.5")
+
+
+@pytest.mark.parametrize(("value", "decimals", "text"), [(0, 2, "0"), (5, 1, "0.5"), (-5, 2, "-0.05"), (10, 0, "10")])
+def test_the_shortest_text_of_a_scaled_integer(value: int, decimals: int, text: str) -> None:
+    assert scaled_text(value, decimals) == text
 
 
 def test_length_is_checked_before_conversion() -> None:

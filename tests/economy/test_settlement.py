@@ -84,6 +84,20 @@ def test_a_cancelled_race_refunds_everything_and_still_says_its_pool() -> None:
     assert sum(paid.wei for paid in settled.refunds) == 3 * PRICE
 
 
+def test_rows_stand_in_the_order_of_finish_then_of_holders() -> None:
+    tickets = [*bought("A1 B2 E1", "zoe"), *bought("E3 A4", "amy"), *bought("Z2 Y1", "zoe"), *bought("Z1", "amy")]
+    settled = settle(100, field("BADCE"), tickets)
+    assert [(chr(paid.clone), paid.holder, paid.count, paid.per_ticket, paid.wei) for paid in settled.payouts] == [
+        ("B", "zoe", 2, 198, 396), ("A", "amy", 4, 118, 472), ("A", "zoe", 1, 118, 118),
+    ]  # fmt: skip
+    strangers = [("Y", "zoe", 1), ("Z", "amy", 1), ("Z", "zoe", 2)]
+    assert [(chr(paid.clone), paid.holder, paid.count) for paid in settled.refunds] == strangers
+    cancelled = settle(100, field("EBADC"), tickets, is_cancelled=True)
+    assert [(chr(paid.clone), paid.holder, paid.count) for paid in cancelled.refunds] == [
+        ("E", "amy", 3), ("E", "zoe", 1), ("B", "zoe", 2), ("A", "amy", 4), ("A", "zoe", 1), *strangers,
+    ]  # fmt: skip
+
+
 def test_creators_of_paying_clones_share_when_only_they_bought() -> None:
     settled = settle(PRICE, field("ABCDE"), [*bought("A1", "a"), *bought("B1", "b")])
     assert [royalty.clone for royalty in settled.royalties] == [ord("A"), ord("B")]

@@ -1,0 +1,61 @@
+"""Mutation of one module (M8): mutmut over a copy of the tree, with the few tests that have to notice each change."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.fakes.forking import ROOT
+
+MUTMUT = Path(sys.executable).with_name("mutmut")
+COPIED = ("clash_pipeline", "tests", "assets", "jobs", "sensors", "resources", "doc")
+CONFIGURATION = """
+[tool.mutmut]
+source_paths = ["clash_pipeline"]
+only_mutate = [{module}]
+also_copy = ["assets", "jobs", "sensors", "resources", "doc"]
+pytest_add_cli_args_test_selection = {tests}
+pytest_add_cli_args = ["-p", "no:cacheprovider", "-k", {only}]
+use_git_change_detection = false
+"""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many mutants there were, and what those changed that no test noticed, as differences of lines."""
+
+    mutants: int
+    survivors: tuple[str, ...]
+
+    @property
+    def noticed_of_1000(self) -> int:
+        return 1_000 * (self.mutants - len(self.survivors)) // self.mutants
+
+
+def score(folder: Path, migrated: Path, module: str, tests: Sequence[str], only: str) -> Score:
+    """Mutate a module of the package; each mutant meets those of the tests that reach it, `only` as pytest's -k."""
+    for name in COPIED:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    told = CONFIGURATION.format(module=json.dumps(module), tests=json.dumps(list(tests)), only=json.dumps(only))
+    (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text("utf-8") + told, "utf-8")
+    ran = _mutmut(folder, migrated, "run")
+    assert "mutations/second" in ran, ran[-2_000:]
+    lived = [line.split(":")[0].strip() for line in _mutmut(folder, migrated, "results").splitlines()]
+    made = json.loads((folder / "mutants" / f"{module}.meta").read_text("utf-8"))["exit_code_by_key"]
+    survivors = [_mutmut(folder, migrated, "show", name) for name in lived if made[name] in (0, None, 33)]
+    return Score(len(made), tuple(_changed(shown) for shown in survivors))
+
+
+def _mutmut(folder: Path, migrated: Path, *words: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "CLASH_SOAK"}
+    environment["CLASH_MIGRATED_HOME"] = str(migrated)
+    done = subprocess.run([MUTMUT, *words], cwd=folder, env=environment, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def _changed(shown: str) -> str:
+    return "\n".join(line for line in shown.splitlines() if line.startswith(("# ", "-", "+")) and line[1:3] != line[:2])
