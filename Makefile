@@ -50,7 +50,8 @@ bench: setup ## ours, the peers' and the floor's figures side by side (extras ar
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@$(BIN)/python -m bench
 
-soak: setup ## the goals at full size (hours)
+soak: setup ## the goals at full size (hours; an extra is installed first)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[soak]'
 	@CLASH_SOAK=1 $(BIN)/python -m pytest -q --timeout 14400
 
 clean: ## remove the environment and the caches, never data

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.fakes.mutants import score
+from tests.fakes.forking import ROOT
+from tests.fakes.mutants import is_case_of_sql, score
 
 
 class Mutated(NamedTuple):
@@ -27,10 +28,28 @@ MODULES = {
     "purchases": Mutated(
         "clash_pipeline/economy/purchases.py", ("tests/economy/test_purchases.py", "tests/economy/test_deposits.py")
     ),
-    "verifier": Mutated(
-        "clash_pipeline/economy/chain/verification.py", ("tests/economy/chain/test_verification.py",)
-    ),
+    "verifier": Mutated("clash_pipeline/economy/chain/verification.py", ("tests/economy/chain/test_verification.py",)),
 }
+
+
+def test_every_module_that_is_mutated_and_its_tests_are_there_and_have_a_row() -> None:
+    for name, (module, tests, _) in MODULES.items():
+        assert [path for path in (module, *tests) if not (ROOT / path).is_file()] == []
+        assert f"| {name} |" in (ROOT / "doc" / "mutation.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_equal"),
+    [
+        ('-    row = one("SELECT id FROM races")\n+    row = one("select id from races")', True),
+        ('-    return row["id"]\n+    return row["ID"]', True),
+        ("-    one(\"SELECT 1 WHERE a = 'x'\")\n+    one(\"SELECT 1 WHERE a = 'X'\")", False),
+        ('-    one("SELECT id FROM races")\n+    one("XXSELECT id FROM racesXX")', False),
+        ('-    return {"id": 1}\n+    return {"ID": 1}', False),
+    ],
+)
+def test_only_the_case_of_sql_is_not_counted(changed: str, is_equal: bool) -> None:
+    assert is_case_of_sql(changed) is is_equal
 
 
 @pytest.mark.soak
