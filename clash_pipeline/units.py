@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from functools import cached_property, lru_cache
 
 USD = 100_000_000
 """One synthetic dollar."""
@@ -160,12 +161,12 @@ class Grid:
     kind: str
     sz_decimals: int
 
-    @property
+    @cached_property
     def px_decimals(self) -> int:
         """Decimals of a scaled price."""
         return PRICE_DECIMALS[self.kind] - self.sz_decimals
 
-    @property
+    @cached_property
     def notional_factor(self) -> int:
         """`price * size * factor` is exact in 1e-8 USD: 100 for perps, 1 for spot."""
         return _power(8 - PRICE_DECIMALS[self.kind])
@@ -210,3 +211,9 @@ class Grid:
         digits = len(str(price))
         step = _power(min(max(digits - PRICE_SIGNIFICANT_FIGURES, 0), self.px_decimals))
         return mul_div(price, 1, step, rounding) * step
+
+
+@lru_cache(maxsize=64)
+def grid_of(kind: str, sz_decimals: int) -> Grid:
+    """The grid of an asset, made once: every value of every position asks for it."""
+    return Grid(kind, sz_decimals)

@@ -16,7 +16,7 @@ from resources.beta import TRADING
 
 ENDED_COLUMNS = ("run", "account", "branch", "symbol", "state", "reason", "effective")
 SHOWN_RUNS = 10
-"""Runs and clones that one step names; Dagster keeps every line, and `clash decisions list` has them all."""
+"""Runs and clones that one step names; `clash decisions list` has them all."""
 IN_MEMORY = dg.Out(io_manager_key="in_memory")
 ALL_STEPS = {"dagster/retry_strategy": "ALL_STEPS"}
 """Values pass between the steps in memory, so a retried run begins at the beginning; rows decide what is left to do."""
@@ -165,13 +165,14 @@ def blocks(decided: Sequence[Decided], most: int) -> list[list[Decided]]:
 
 
 def report_ended(context: dg.OpExecutionContext, ended: Sequence[Ended]) -> None:
-    """Say how runs ended: counted by reason, and one by one in the log and a table where they are few."""
+    """Say how runs ended: counted by reason, and one by one in a table where they are few.
+
+    All of it is one event: a line in the log is one each, and would cost Dagster more than the run itself.
+    """
     from clash_pipeline.market.plots import table
 
     counts = Counter((e.state, e.reason) for e in ended)
     rows = [(e.run_id, e.account_id, e.branch, e.symbol, e.state, e.reason, e.effective) for e in ended[:SHOWN_RUNS]]
-    for row in rows:
-        context.log.info("run %s account %s %s %s: %s (%s) -> %s", *row)
     if rows:
         reasons = [(number, *how) for how, number in counts.most_common(SHOWN_RUNS)]
         context.add_output_metadata(

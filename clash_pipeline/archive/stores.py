@@ -127,11 +127,11 @@ class MemoryStore:
         self._objects: dict[str, bytes] = {}
 
     def put(self, key: str, body: bytes, *, if_absent: bool = True) -> Put:
-        """Store bytes under a key."""
+        """Store a copy under a key: what a compressor hands over keeps the whole buffer that it was cut from."""
         before = self._objects.get(safe_key(key))
         if before is not None and if_absent:
             return same_or_conflict(key, before, body)
-        self._objects[key] = bytes(body)
+        self._objects[key] = bytes(memoryview(body))
         return Put.CREATED if before is None else Put.REPLACED
 
     def get(self, key: str) -> bytes:

@@ -25,8 +25,8 @@ AFTER_CLAIM = point("decisions.prepare.after_claim")
 AFTER_PACKET_STORED = point("decisions.prepare.after_packet_stored")
 AFTER_BEGIN = point("decisions.prepare.after_begin")
 CLAIMS_AT_ONCE = 1_000
-RUNS_AT_ONCE = 100
-"""A group closes when it has this many runs; an account is never cut."""
+RUNS_AT_ONCE = 250
+"""A group closes when it has this many runs; an account is never cut. Each reads memory and shows its rows once."""
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from clash_pipeline.storage.sqlite import Connection, Row
-from clash_pipeline.units import Grid, parse_usd
+from clash_pipeline.units import Grid, grid_of, parse_usd
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Listed:
     @property
     def grid(self) -> Grid:
         """The asset's price and size grid."""
-        return Grid(self.kind, self.sz_decimals)
+        return grid_of(self.kind, self.sz_decimals)
 
 
 Listing = Mapping[str, Listed]

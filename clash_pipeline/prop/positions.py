@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec.structs import replace
 
-from clash_pipeline.units import Grid, Rounding, mul_div, scaled_text
+from clash_pipeline.units import Grid, Rounding, grid_of, mul_div, scaled_text
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Position(msgspec.Struct, frozen=True):
     @property
     def grid(self) -> Grid:
         """The grid its integers are scaled by."""
-        return Grid(self.kind, self.sz_decimals)
+        return grid_of(self.kind, self.sz_decimals)
 
     @property
     def side(self) -> int:
