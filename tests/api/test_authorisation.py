@@ -109,9 +109,9 @@ def _nobodies(house: StockedArena) -> dict[str, Headers]:
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def nobodies(house: StockedArena) -> dict[str, Headers]:
-    """The same, made once; the expired one is made to expire."""
+    """The same, made once, before anybody asks for anything: for the expired one time is turned back, rates with it."""
     return _nobodies(house)
 
 

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from clash_pipeline.api.app import create_app
 from clash_pipeline.clock import SettableClock
 from clash_pipeline.services import Services
+from tests.fakes.portal import portal
 from tests.fakes.wallet import Wallet
 
 SECRET = b"s" * 32
@@ -29,6 +30,7 @@ class Api:
     def __post_init__(self) -> None:
         self.app = create_app(self.services, SECRET, random.Random(7))
         self.client = TestClient(self.app, base_url="http://127.0.0.1:8787", raise_server_exceptions=False)
+        self.client.portal = portal()
 
     def sign_in(self, wallet: Wallet) -> dict[str, Any]:
         """The whole way of a wallet; returns the session."""

@@ -7,6 +7,7 @@ import httpx
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from tests.fakes.portal import portal
 from tests.fakes.wallet import Wallet
 
 URL = "http://127.0.0.1:8787"
@@ -48,6 +49,7 @@ class Person:
         self.client = TestClient(
             self.app, base_url=self.url, headers=HTML, follow_redirects=False, raise_server_exceptions=False
         )
+        self.client.portal = portal()
 
     def look(self, path: str) -> httpx.Response:
         """Open a page."""

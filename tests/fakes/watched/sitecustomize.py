@@ -41,6 +41,8 @@ def watch(event: str, arguments: tuple[object, ...]) -> None:
     Raises:
         Egress: always then.
     """
+    if host_of is None:  # the interpreter is taking itself apart
+        return
     host = host_of(event, arguments)
     if host is None or is_here(host):
         return
