@@ -10,8 +10,8 @@ SILENT = frozenset({"title", "description", "summary", "example", "examples", "d
 
 
 def differences(one: Document, other: Document) -> list[str]:
-    """Every place where the two promise something else, each with a path; empty when they agree."""
-    return sorted(_differ("", promises(one), promises(other)))
+    """Every place where two sets of promises differ, each with a path; empty when they agree."""
+    return sorted(_differ("", one, other))
 
 
 def promises(document: Document) -> dict[str, Any]:

@@ -224,7 +224,7 @@ def test_a_memory_ahead_of_the_file_would_be_seen(market: Database) -> None:
     assert shown(market) != made_again(market)
 
 
-@settings(max_examples=1_000 if SOAK else 25)
+@settings(max_examples=1_000 if SOAK else 12)
 @given(seed=st.integers(0, 2**32), start=st.sampled_from([3, 22, 23]), minutes=st.integers(60, 150))
 def test_any_split_of_live_backfill_and_restart_gives_the_same_rows(
     tmp_path_factory: pytest.TempPathFactory, migrated_home: Path, seed: int, start: int, minutes: int
