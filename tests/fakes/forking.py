@@ -50,6 +50,11 @@ def parent_of(module: str) -> Iterator[Parent]:
         process.stdout.close()
 
 
+def without_pandas() -> None:
+    """Nobody here needs it, but sqlite_utils imports it where it is installed, and each fork would copy it."""
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+
+
 def serve(work: Callable[[Mapping[str, Any]], object]) -> None:
     """Take orders until the input ends."""
     for line in sys.stdin:

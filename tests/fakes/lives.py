@@ -35,6 +35,7 @@ from clash_pipeline.economy.refusals import EconomyError
 from clash_pipeline.storage import sqlite as storage
 from tests.fakes import acts
 from tests.fakes.acts import ACTS, BY_NAME, Stage
+from tests.fakes.forking import without_pandas
 
 KILLS_A_HOME = 15
 """Then a fresh copy, for the audit grows with the tables."""
@@ -314,6 +315,7 @@ def _reached(home: Path) -> dict[str, list[str]]:
 
 def main() -> None:
     """Carry out one order."""
+    without_pandas()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     order = json.load(sys.stdin)
     template = Path(order["folder"]) / "template"

@@ -5,14 +5,13 @@ Mode `by_statement` is the negative control: there is no transaction around the 
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import sqlite_utils  # noqa: F401 - imported here once, so that no child has to
-
 from clash_pipeline.storage.migrations import migrate
 from clash_pipeline.storage.sqlite import Connection, Database
-from tests.fakes.forking import Parent, parent_of, serve
+from tests.fakes.forking import Parent, parent_of, serve, without_pandas
 
 APPLICATION_ID = 0x7E57
 
@@ -51,4 +50,6 @@ def work(order: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    without_pandas()
+    import_module("sqlite_utils")  # once, so that no child has to
     serve(work)

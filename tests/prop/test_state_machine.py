@@ -157,6 +157,7 @@ def random_steps(walk: Walk, source: random.Random, count: int) -> None:
         random_step(walk, source)
 
 
+@pytest.mark.timeout(1_200)
 def test_a_state_machine_agrees_with_the_model(make: Callable[[], Walk]) -> None:
     assert run_machine(make, EXAMPLES) >= 20_000
 
@@ -167,6 +168,7 @@ def test_a_state_machine_agrees_with_the_model_soak(make: Callable[[], Walk]) ->
     assert run_machine(make, SOAK_EXAMPLES) >= 1_000_000
 
 
+@pytest.mark.timeout(1_200)
 def test_a_random_walk_agrees_with_the_model(make: Callable[[], Walk]) -> None:
     walk = take(make, 20250721, WALK)
     with walk.clash.read() as connection:
