@@ -61,17 +61,19 @@ class LiveMarket:
 
     def unsettled(self, asset: Asset, now_ms: int) -> list[Running]:
         """What is known of the minutes after the settled ones, oldest first."""
-        starts = range(self.settled_end(now_ms), minute_of(now_ms) + 1, MINUTE_MS)
-        return [state for t in starts if (state := self.state(asset, t, now_ms))]
+        return [state for t in self._unsettled_starts(now_ms) if (state := self.state(asset, t, now_ms))]
+
+    def _unsettled_starts(self, now_ms: int) -> range:
+        return range(self.settled_end(now_ms), minute_of(now_ms) + 1, MINUTE_MS)
 
     def price(self, symbol: str, now_ms: int) -> float | None:
         """The last traded price by now; None where the asset has no book at this time."""
         asset = self.by_symbol.get(symbol)
         if asset is None or not asset.has_candles:
             return None
-        running_states = self.unsettled(asset, now_ms)
-        if running_states:
-            return float(running_states[-1].c)
+        for t in reversed(self._unsettled_starts(now_ms)):
+            if (state := self.state(asset, t, now_ms)) is not None:
+                return float(state.c)
         end = self.settled_end(now_ms)
         last = self.truth.minutes(symbol, end - MINUTE_MS, end)
         return float(last.c[-1]) if len(last) else None
