@@ -10,15 +10,12 @@ from typing import NoReturn, Protocol
 
 from pydantic import SecretStr
 
-from clash_pipeline.economy.chain.contract import Vault, Withdrawal, digest, typed_data, typed_text
-from clash_pipeline.economy.chain.rpc import Endpoint
+from clash_pipeline.economy.chain.contract import Vault, Withdrawal, digest, typed_data
+from clash_pipeline.economy.chain.remote_signer import RemoteSigner
 from clash_pipeline.economy.chain.signatures import recovered
 from clash_pipeline.identity.ethereum import eth_account
 from clash_pipeline.identity.siwe import SignatureInvalid
 from clash_pipeline.settings import Settings, SettingsError
-
-MOST_BYTES = 65_536
-"""Largest answer read from a signer."""
 
 
 @dataclass(frozen=True)
@@ -73,40 +70,6 @@ class KeySigner:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a signer is not copied or stored")
-
-
-class RemoteSigner:
-    """Asks a service that keeps the resolver's key, in JSON-RPC; its address may carry a secret and is never shown."""
-
-    __slots__ = ("_address", "_method", "_timeout_sec", "_url")
-
-    def __init__(self, address: str, url: SecretStr, method: str, *, timeout_sec: float) -> None:
-        self._address, self._url, self._method, self._timeout_sec = address, url, method, timeout_sec
-
-    @property
-    def address(self) -> str:
-        """Our resolver, whose key the service must have."""
-        return self._address
-
-    def sign(self, row: AuthorisationRow) -> bytes:
-        """The signature of a row's typed data.
-
-        Raises:
-            EndpointTrouble: the service said nothing, or no signature.
-        """
-        import httpx
-
-        from clash_pipeline.economy.chain.link import HttpLink
-
-        with httpx.Client() as client:
-            link = HttpLink(
-                "signer", self._url.get_secret_value(), client, timeout_sec=self._timeout_sec, max_bytes=MOST_BYTES
-            )
-            message = typed_text(row.vault, row.allowed)
-            return Endpoint(link).signature(self._method, self._address, message)
-
-    def __repr__(self) -> str:
-        return f"RemoteSigner({self._address})"
 
 
 def signer_from(settings: Settings) -> KeySigner | RemoteSigner | None:

@@ -10,9 +10,10 @@ from pydantic import SecretStr
 
 from clash_pipeline.economy.chain import contract as words
 from clash_pipeline.economy.chain.contract import NATIVE, Vault, Withdrawal
+from clash_pipeline.economy.chain.remote_signer import RemoteSigner
 from clash_pipeline.economy.chain.signatures import recovered
 from clash_pipeline.economy.payouts import PayoutPaused
-from clash_pipeline.economy.signing import AuthorisationRow, KeySigner, RemoteSigner, Signer, signed, signer_from
+from clash_pipeline.economy.signing import AuthorisationRow, KeySigner, Signer, signed, signer_from
 from clash_pipeline.settings import SettingsError, load
 from tests.contracts import anvil
 from tests.fakes.chained import ETH, RESOLVER, Chained

@@ -25,7 +25,7 @@ from clash_pipeline.storage.sqlite import IntegrityError
 from tests.conftest import NOW
 from tests.fakes.prop_walk import ASSETS, BREAKS, Walk, random_proposal, random_step, replay, shrunk
 
-EXAMPLES, SOAK_EXAMPLES = 103, 5_150
+EXAMPLES, SOAK_EXAMPLES = 107, 5_400
 STEPS = 200
 """Steps of one example at most, for some end early: 20,000 at CI size, a million in the soak."""
 WALK, SOAK_WALK = 30_000, 100_000
