@@ -191,8 +191,7 @@ def _move_balances(connection: Connection, entry: Entry, seq: int, lines: Sequen
         after = balance(connection, account, entry.chain_id, entry.asset) + change
         if after < 0 and account != SUSPENSE:
             raise LedgerBroken(f"{account} would stand at {after} wei after the {entry.kind} of {entry.ref_type}")
-        normal = normal_side(account)
-        side = normal if after >= 0 else ("C" if normal == "D" else "D")
+        side = "D" if after < 0 else normal_side(account)  # below zero is suspense alone, whose own side is C
         connection.execute(
             """
             INSERT INTO wei_balances (account, chain_id, asset, side, balance_wei, seq) VALUES (?, ?, ?, ?, ?, ?)

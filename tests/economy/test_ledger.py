@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from clash_pipeline import faults
 from clash_pipeline.canonical import ZERO_HASH
 from clash_pipeline.economy import ledger
 from clash_pipeline.economy.audit import audit
@@ -87,6 +88,14 @@ def test_a_group_is_stored_as_it_is_hashed(till: Till) -> None:
         assert group["prev_hash"] == before
         before = hashlib.sha256((before + text).encode()).hexdigest()
         assert group["hash"] == before
+
+
+def test_a_group_can_be_cut_off_after_it_was_written(till: Till) -> None:
+    faults.arm("economy.group_written:raise")
+    with pytest.raises(faults.InjectedFault):
+        post(till, Line(VAULT, "D", 7), Line(FEES, "C", 7))
+    faults.arm("")
+    assert balance(till, VAULT) == 0
 
 
 def test_amounts_beyond_64_bits_stay_exact(till: Till) -> None:
