@@ -243,7 +243,8 @@ def test_an_endpoint_is_asked_for_the_state_after_the_block_of_the_receipt() -> 
 
 
 def test_the_trouble_of_one_endpoint_is_told_beside_what_the_other_says() -> None:
-    around = [(Said(None, is_broken=True), HEADS), (Said(receipt()), HEADS)]
-    sights, troubles = sighted(around, VAULT, TX)
+    said = Said(receipt())
+    sights, troubles = sighted([(Said(None, is_broken=True), HEADS), (said, HEADS)], VAULT, TX)
     assert sights == [sight(endpoint="said")]
+    assert said.asked[0] == (TX,)
     assert [str(trouble) for trouble in troubles] == ["said: nonsense"]
