@@ -198,8 +198,8 @@ def move(
     row = _row(connection, purchase_id)
     if to not in ARROWS[row["state"]]:
         raise EconomyConflict(f"purchase {purchase_id} is {row['state']}: it cannot become {to}")
-    again = {"next_try_at": now_ms, "tries": 0} if to == "pending" else {"next_try_at": None}
-    _store(connection, row, {"state": to, "reason": reason, "moved_at": now_ms, **again})
+    later = now_ms if to == "pending" else None
+    _store(connection, row, {"state": to, "reason": reason, "moved_at": now_ms, "next_try_at": later})
     _write_move(connection, purchase_id, row["state"], to, reason, actor, now_ms)
     fault(PURCHASE_MOVED)
     return get(connection, purchase_id)

@@ -43,6 +43,7 @@ def test_every_module_that_is_mutated_and_its_tests_are_there_and_have_a_row() -
     [
         ('-    row = one("SELECT id FROM races")\n+    row = one("select id from races")', True),
         ('-    return row["id"]\n+    return row["ID"]', True),
+        ("-    raise Gone(f\"{row['id']}\")\n+    raise Gone(f\"{row['ID']}\")", True),
         ("-    one(\"SELECT 1 WHERE a = 'x'\")\n+    one(\"SELECT 1 WHERE a = 'X'\")", False),
         ('-    one("SELECT id FROM races")\n+    one("XXSELECT id FROM racesXX")', False),
         ('-    return {"id": 1}\n+    return {"ID": 1}', False),

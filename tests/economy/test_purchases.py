@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from clash_pipeline import faults
 from clash_pipeline.economy import purchases
 from clash_pipeline.economy.purchases import HintInvalid, Move, Purchase
 from clash_pipeline.economy.quotes import Wanted
@@ -108,6 +109,14 @@ def test_every_arrow_and_no_other(till: Till, asked: Purchase, state: str) -> No
             assert moved == replace(made, state=to, reason="why", moved_at=START + 2, next_try_at=later)
             last = Move(len(WAYS[state]) + 2, state, to, "why", "who", START + 2)
             assert purchases.moves(connection, made.id)[-1] == last
+
+
+def test_a_move_can_be_cut_off_after_it_was_written(till: Till, asked: Purchase) -> None:
+    faults.arm("economy.purchase_moved:raise")
+    with pytest.raises(faults.InjectedFault), till.clash.write() as connection:
+        purchases.move(connection, asked.id, "expired", reason=None, actor="a", now_ms=START)
+    faults.arm("")
+    assert till.get(asked.id) == asked
 
 
 def test_what_was_read_before_it_moved_is_not_written(till: Till, asked: Purchase) -> None:

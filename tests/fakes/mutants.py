@@ -28,6 +28,8 @@ use_git_change_detection = false
 
 
 ROW_OR_SQL = re.compile(r"""\b(row|deposit)\["|"(SELECT|INSERT|UPDATE|DELETE) """)
+COLUMN = re.compile(r"\b(row|deposit)\['(\w+)'\]")
+"""How a column is named inside of a text."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def score(folder: Path, migrated: Path, module: str, tests: Sequence[str], only:
 
 def is_case_of_sql(changed: str) -> bool:
     """Whether a mutant differs by the case of keywords, tables and columns alone; quoted values have their own case."""
-    removed, added = ([line[1:] for line in changed.splitlines() if line.startswith(mark)] for mark in "-+")
+    plain = COLUMN.sub(r'\1["\2"]', changed)
+    removed, added = ([line[1:] for line in plain.splitlines() if line.startswith(mark)] for mark in "-+")
     is_alike = [line.casefold() for line in removed] == [line.casefold() for line in added]
     return is_alike and all(ROW_OR_SQL.search(line) and "'" not in line for line in removed)
 
