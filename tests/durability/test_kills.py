@@ -62,7 +62,10 @@ def test_ten_thousand_kills(tmp_path: Path, seed: int) -> None:
 @pytest.mark.parametrize(
     ("mode", "told"),
     [
-        ("autocommit", ("I6", "I8", "I9", "run", "AccountMoved")),  # statements that are not one transaction
+        (
+            "autocommit",
+            ("I6", "I8", "I9", "run", "AccountMoved", "StateConflict"),
+        ),  # statements that are not one transaction
         ("acknowledged first", ("lost",)),  # an answer before the commit
         ("new keys", ("AssertionError: doubled",)),  # a repeat that does not name its key
     ],
