@@ -3,7 +3,6 @@
 import gc
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from clash_pipeline.settings import Settings
 from clash_pipeline.settings import load as load_settings
 from clash_pipeline.storage.files import migrate_all, open_clash, open_market
 from clash_pipeline.storage.sqlite import Database
-from tests.fakes import egress, scratch
+from tests.fakes import egress, reproduction, scratch
 from tests.fakes.browsers import chromium
 from tests.fakes.homes import copies
 
@@ -28,7 +27,9 @@ RECORDINGS = Path(os.environ.get("CLASH_RECORDINGS") or BESIDE_THE_CHECKOUT)
 SOAK = bool(os.environ.get("CLASH_SOAK"))
 
 SLOW_IS_FINE = [HealthCheck.too_slow]
-hypothesis_settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=SLOW_IS_FINE)
+hypothesis_settings.register_profile(
+    "ci", derandomize=True, print_blob=True, deadline=None, suppress_health_check=SLOW_IS_FINE
+)
 hypothesis_settings.register_profile("soak", print_blob=True, deadline=None, max_examples=2_000)
 hypothesis_settings.load_profile("soak" if SOAK else "ci")
 
@@ -51,6 +52,7 @@ LONGEST = (
 
 def pytest_configure() -> None:
     """Nothing that a test does leaves this machine (A9); what it writes goes to memory where there is plenty."""
+    reproduction.forget_what_is_loaded()
     scratch.use_memory()
     scratch.keep_bytecode()
     egress.begin()
@@ -110,15 +112,13 @@ def pytest_report_header() -> list[str]:
     return [
         f"recordings: {'found' if RECORDINGS.is_dir() else absent}",
         f"browser: {chromium() or absent}",
-        f"commit: {_commit()}; random tests: {'seeds printed with a failure' if SOAK else 'fixed seeds'} (09 G4)",
     ]
 
 
-def _commit() -> str:
-    """What is tested, so that a failure can be had again from its seed."""
-    root = Path(__file__).resolve().parents[1]
-    asked = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True)
-    return asked.stdout.strip() or "unknown"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say with a failure what makes it happen again (G4)."""
+    if terminalreporter.getreports("failed"):
+        terminalreporter.write_line(f"commit {reproduction.commit()}: {reproduction.AGAIN}")
 
 
 @pytest.fixture
