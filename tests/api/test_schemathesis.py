@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import FailureGroup, ServerError
+from schemathesis.generation.meta import CoveragePhaseData, CoverageScenario
 from schemathesis.openapi.checks import IgnoredAuth, JsonSchemaError, UndefinedStatusCode
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -78,17 +79,28 @@ class Visit:
     statuses: set[int] = field(default_factory=set)
 
     def pay(self, case: Case) -> None:
-        """Send a case with what its operation asks to be shown; every check but one looks at the answer."""
+        """Send a case with what its operation asks to be shown; every check but one looks at the answer.
+
+        The case gets it as well as the request: it has to know that it is a valid one again where all that was wrong
+        with it was that something was not shown. What it is there to withhold it does not get.
+        """
         definition = case.operation.definition.raw
         kind = next((next(iter(scheme)) for scheme in definition["security"]), "public")
         headers = self.shown["other" if definition["operationId"] == "getResult" else kind]
         accept = {"accept": "text/event-stream"} if definition["operationId"] in STREAMS else {}
-        answer = case.call_and_validate(
-            base_url=self.url, headers={**headers, **accept}, excluded_checks=[positive_data_acceptance]
-        )
+        given = {**{name: headers[name] for name in headers.keys() - withheld(case)}, **accept}
+        case.headers = {**case.headers, **given}
+        answer = case.call_and_validate(base_url=self.url, headers=given, excluded_checks=[positive_data_acceptance])
         assert not LEAKS.search(answer.content), answer.text
         self.operation = definition["operationId"]
         self.statuses.add(answer.status_code)
+
+
+def withheld(case: Case) -> set[str | None]:
+    """The header without which a case asks to be refused."""
+    found = case.meta.phase.data if case.meta else None
+    is_one = isinstance(found, CoveragePhaseData) and found.scenario == CoverageScenario.MISSING_PARAMETER
+    return {found.parameter} if is_one else set()
 
 
 @contextmanager
