@@ -6,8 +6,6 @@ last ones are left to Dagster's sensor: both go through the same services.
 """
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from clash_pipeline.cli import demo_arena
-from clash_pipeline.cli.demo_stage import READY_SEC, Story, example, fresh_home, say, staged
+from clash_pipeline.cli.demo_stage import READY_SEC, fresh_home, staged
+from clash_pipeline.cli.demo_story import Story, example, run, say
 from clash_pipeline.cli.output import Exit, fail, log_to, one_line_errors
 from clash_pipeline.clock import HOUR_MS
 from clash_pipeline.storage.sqlite import one
@@ -136,15 +135,6 @@ def _clash(story: Story, *words: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def run(story: Story, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of ours on the demo's home."""
-    from clash_pipeline.cli.up import child_environment
-
-    command = [sys.executable, "-m", "clash_pipeline.cli.main", *words]
-    environment = {**child_environment(story.settings), **story.secrets}
-    return subprocess.run(command, env=environment, capture_output=True, text=True)  # noqa: S603  # our own command line
-
-
 def _is_listed(story: Story) -> bool:
     with story.services.market.read() as connection:
         return bool(one(connection, "SELECT count(*) FROM hyperliquid_assets"))
@@ -242,8 +232,8 @@ def _look_after(story: Story) -> None:
 
     while minute_of(story.driver.controls.now_ms()) % DRAWN_EVERY_MS:
         next(story.driver.minutes(story.driver.controls.now_ms() + MINUTE_MS))
-    runs = [story.dagster.launch(job) for job in ("retain_market_memory", "mark_to_market")]
-    for run in runs:
-        story.dagster.wait_for_run(run, BACKFILL_SEC)
+    launched = [story.dagster.launch(job) for job in ("retain_market_memory", "mark_to_market")]
+    for each in launched:
+        story.dagster.wait_for_run(each, BACKFILL_SEC)
     say("archive", "retention: archived, verified, pruned")
     say("accounts", "marked and drawn by Dagster")

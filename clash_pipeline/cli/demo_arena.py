@@ -6,13 +6,11 @@ chain, and the clockwork of the Arena. This only does what people would do, and 
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from clash_pipeline.cli import demo_people as people
 from clash_pipeline.cli import demo_waiting as waiting
-from clash_pipeline.cli.demo_people import Person
-from clash_pipeline.cli.demo_stage import Story, example, say
+from clash_pipeline.cli.demo_story import Story, ether, example, say
 from clash_pipeline.clock import iso
 
 if TYPE_CHECKING:
@@ -32,23 +30,6 @@ RETIRES = "Anchor"
 REASON = "it only ever holds"
 WATCHED_EVERY_MIN = 10
 """While nobody waits for a deposit, the watcher looks this often."""
-
-
-@dataclass
-class Play:
-    """What happened, for the report."""
-
-    clones: dict[int, str] = field(default_factory=dict)
-    creators: dict[int, Person] = field(default_factory=dict)
-    """By clone."""
-    wallets: dict[str, Person] = field(default_factory=dict)
-    """By address."""
-    fees: list[int] = field(default_factory=list)
-    tickets: list[int] = field(default_factory=list)
-    race_id: int | None = None
-    retires: int | None = None
-    awaits_chain: bool = False
-    is_over: bool = False
 
 
 # what the product does by the clock
@@ -211,9 +192,3 @@ def _paid_out(story: Story) -> Iterator[None]:
         "payouts",
         f"{len(owed)} authorised, taken from the vault and seen there: {ether(sum(p.amount_wei for p in owed))}",
     )
-
-
-def ether(wei: int) -> str:
-    """An amount for people, exact."""
-    whole, rest = divmod(wei, 10**18)
-    return f"{whole}.{rest:018d}".rstrip("0").rstrip(".") + " ETH"

@@ -10,7 +10,7 @@ from clash_pipeline.cli.output import table
 from clash_pipeline.clock import iso
 
 if TYPE_CHECKING:
-    from clash_pipeline.cli.demo_stage import Story
+    from clash_pipeline.cli.demo_story import Story
     from clash_pipeline.storage.sqlite import Connection
 
 COMPARED = 20
@@ -125,7 +125,7 @@ def _dagster(story: "Story") -> None:
 
 def _books(story: "Story") -> bool:
     """Every invariant, as `clash audit` checks them."""
-    from clash_pipeline.cli.demo import run
+    from clash_pipeline.cli.demo_story import run
 
     done = run(story, "audit")
     typer.secho(f"\nAudit: {done.stdout.strip()}", bold=True)

@@ -6,47 +6,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from clash_pipeline.cli import demo_settings
 from clash_pipeline.cli.demo_settings import MODEL, PERSONA, START, free_port
+from clash_pipeline.cli.demo_story import Play, Story, say
 from clash_pipeline.cli.output import Exit, fail
 
 if TYPE_CHECKING:
-    from clash_pipeline.cli.dagster_web import DagsterWeb
-    from clash_pipeline.cli.demo_arena import Play
     from clash_pipeline.cli.supervise import Child
-    from clash_pipeline.economy.chain.confirming import Parts as ChainParts
     from clash_pipeline.replay.driver import Driver
     from clash_pipeline.services import Services
-    from clash_pipeline.settings import Settings
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "doc" / "examples"
 MARKER = ".clash-demo"
 READY_SEC = 120.0
-
-
-@dataclass
-class Story:
-    """What the demo holds in its hands, and what it wants to tell at the end."""
-
-    settings: "Settings"
-    services: "Services"
-    driver: "Driver"
-    dagster: "DagsterWeb"
-    chain: "ChainParts"
-    play: "Play"
-    started: float
-    secrets: Mapping[str, str]
-    is_dagsters: bool = False
-    """Whether the waves are left to Dagster's sensors by now."""
-    faults: list[str] = field(default_factory=list)
-    waves: list[tuple[str, int]] = field(default_factory=list)
-    backfills: list[tuple[str, str]] = field(default_factory=list)
 
 
 # the home and the processes
@@ -66,19 +41,10 @@ def fresh_home() -> Path:
     return home
 
 
-def example(name: str) -> Path:
-    """The graph of an example strategy; the demo runs from a checkout, where they are."""
-    graph = EXAMPLES / name / "graph.json"
-    if not graph.is_file():
-        fail(f"{graph} is missing: the demo trades by the example graphs of a checkout, not of an installed package")
-    return graph
-
-
 @contextmanager
 def staged(home: Path, market: list[str]) -> Iterator[Story]:
     """Everything up and running, and all of it stopped again whatever happens."""
     from clash_pipeline.cli.dagster_web import DagsterWeb
-    from clash_pipeline.cli.demo_arena import Play
     from clash_pipeline.cli.supervise import Supervisor
     from clash_pipeline.cli.up import dagster_children, ingester
     from clash_pipeline.replay.clock import stepped_clock
@@ -144,11 +110,6 @@ def _is_in_memory(services: "Services", minute: int) -> bool:
 
 
 # small things
-
-
-def say(subject: str, text: str) -> None:
-    """One line of progress."""
-    typer.echo(f"{typer.style(subject.ljust(9), fg=typer.colors.CYAN)}{text}")
 
 
 def _quiet(line: str) -> None:

@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from clash_pipeline.cli.demo import CLONES
-from clash_pipeline.cli.demo_arena import CREATORS, HOUSE, ether, variant
+from clash_pipeline.cli.demo_arena import CREATORS, HOUSE, variant
 from clash_pipeline.cli.demo_people import sign_in
-from clash_pipeline.cli.demo_stage import MARKER, example, fresh_home
+from clash_pipeline.cli.demo_stage import MARKER, fresh_home
+from clash_pipeline.cli.demo_story import ether, example
 from clash_pipeline.cli.main import app
 from clash_pipeline.clock import SystemClock
 from clash_pipeline.identity import users
