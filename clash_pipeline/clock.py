@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
+import msgspec
+
 SECOND_MS = 1_000
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -77,8 +79,9 @@ def day_of(t_ms: int) -> int:
 
 def iso(t_ms: int) -> str:
     """ISO-8601 in UTC with `Z`, seconds, and milliseconds only where there are some."""
-    at = datetime.fromtimestamp(t_ms / 1000, UTC)
-    return at.isoformat(timespec="milliseconds" if t_ms % 1000 else "seconds").replace("+00:00", "Z")
+    seconds, rest = divmod(t_ms, SECOND_MS)
+    text: str = msgspec.to_builtins(datetime.fromtimestamp(seconds, UTC))  # a third of the time of isoformat
+    return f"{text[:-1]}.{rest:03}Z" if rest else text
 
 
 def parse_time(text: str) -> int:

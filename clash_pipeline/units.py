@@ -129,9 +129,10 @@ def parse_wei(text: str, *, name: str = "amountWei") -> int:
 
 def scaled_text(value: int, decimals: int) -> str:
     """The shortest decimal text of a scaled integer: `(150, 2)` gives `"1.5"`."""
-    sign, digits = ("-" if value < 0 else ""), str(abs(value)).rjust(decimals + 1, "0")
-    whole, fraction = (digits[:-decimals], digits[-decimals:].rstrip("0")) if decimals else (digits, "")
-    return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
+    if not decimals:
+        return str(value)
+    digits = str(value).zfill(decimals + 1 + (value < 0))
+    return f"{digits[:-decimals]}.{digits[-decimals:]}".rstrip("0").rstrip(".")
 
 
 def usd_text(amount: int) -> str:

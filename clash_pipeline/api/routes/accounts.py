@@ -1,11 +1,13 @@
 """Prop accounts of one's own clones: state, positions, orders, fills, ledger, equity series, result (06 prop)."""
 
+from collections.abc import Iterable
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query, Request, Response
 
 from clash_pipeline import clone_desk
-from clash_pipeline.api import idempotency
+from clash_pipeline.api import idempotency, series
 from clash_pipeline.api.documenting import creates
 from clash_pipeline.api.parts import Me, Paging, Parts, own_account, own_clone, still
 from clash_pipeline.api.problems import not_found
@@ -18,6 +20,7 @@ from clash_pipeline.prop.accounts import Account
 from clash_pipeline.prop.results import Result
 from clash_pipeline.prop.venue import PaperVenue
 from clash_pipeline.services import Services
+from clash_pipeline.storage.sqlite import Row
 from clash_pipeline.units import scaled_text, usd_text
 
 router = area("/api/v1", "prop")
@@ -340,7 +343,7 @@ def list_ledger(
     return LedgerPage(items=[_group(group) for group in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/accounts/{accountId}/snapshots", summary="The equity series")
+@router.get("/accounts/{accountId}/snapshots", summary="The equity series", response_model=SnapshotSeries)
 @for_user
 def list_snapshots(
     account_id: AccountId,
@@ -349,14 +352,14 @@ def list_snapshots(
     paging: Paging,
     limit: Annotated[int, Query(ge=1, le=MOST_SNAPSHOTS, description="Most snapshots, the newest.")] = 500,
     cursor: Cursor = None,
-) -> SnapshotSeries:
+) -> Response:
     """Equity, balance, margin and drawdown at each mark: minutes for two days, hours before that."""
     of = f"snapshots/{account_id}"
     with parts.clash.read() as connection:
         own_account(connection, me, account_id)
         found = history.snapshots(connection, account_id, limit=limit + 1, before=_before(paging, of, cursor))
     page = paging.page(of, found, limit, lambda row: [row["t"]])
-    return SnapshotSeries(items=[_snapshot(row) for row in reversed(page.items)], next_cursor=page.next_cursor)
+    return series.answer(SnapshotSeries, items=_points(page.items[::-1]), next_cursor=page.next_cursor)
 
 
 @router.get("/accounts/{accountId}/result", summary="The frozen result")
@@ -445,16 +448,14 @@ def _group(view: dict[str, Any]) -> LedgerGroup:
     return LedgerGroup.model_validate({**view, "lines": lines})
 
 
-def _snapshot(row: Any) -> SnapshotShown:
-    return SnapshotShown(
-        t=row["t"],
-        equity_usd=usd_text(row["equity"]),
-        balance_usd=usd_text(row["balance"]),
-        unrealized_usd=usd_text(row["unrealized"]),
-        gross_usd=usd_text(row["gross"]),
-        margin_usd=usd_text(row["margin"]),
-        drawdown=scaled_text(row["drawdown"], RATE_DECIMALS),
-        high_water_mark_usd=usd_text(row["high_water_mark"]),
-        positions=row["positions"],
-        carried=row["carried"],
-    )
+def _points(rows: Iterable[Row]) -> list[Any]:
+    """Snapshots as they are answered; many of an account's amounts stand still from one to the next."""
+    point, usd = series.struct_of(SnapshotShown), cache(usd_text)
+    return [
+        point(
+            t=series.time_text(t), equity_usd=usd(equity), balance_usd=usd(balance), unrealized_usd=usd(unrealized),
+            gross_usd=usd(gross), margin_usd=usd(margin), drawdown=scaled_text(drawdown, RATE_DECIMALS),
+            high_water_mark_usd=usd(peak), positions=positions, carried=carried,
+        )
+        for t, equity, balance, unrealized, gross, margin, drawdown, peak, positions, carried in rows
+    ]  # fmt: skip

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from fastapi import Query
+from fastapi import Query, Response
 
+from clash_pipeline.api import series
 from clash_pipeline.api.documenting import refuses
 from clash_pipeline.api.parts import Paging, Parts
 from clash_pipeline.api.problems import Problem, not_found
@@ -180,7 +181,7 @@ def asset_taxonomy(parts: Parts) -> TaxonomyShown:
     )
 
 
-@router.get("/{symbol:path}/candles", summary="Candles of an asset")
+@router.get("/{symbol:path}/candles", summary="Candles of an asset", response_model=CandleSeries)
 @public
 def list_candles(
     symbol: Symbol,
@@ -191,7 +192,7 @@ def list_candles(
     to_t: To = None,
     limit: Points = 500,
     cursor: Cursor = None,
-) -> CandleSeries:
+) -> Response:
     """The newest candles of a range that memory still holds, oldest first."""
     of = f"candles/{symbol}/{interval}"
     first, last = _range(from_t, to_t, paging.open(of, cursor))
@@ -199,14 +200,15 @@ def list_candles(
         _require(connection, symbol)
         rows = candles.read(connection, symbol, interval=interval, from_t=first, to_t=last)[-limit - 1 :]
     page = paging.page(of, rows[::-1], limit, lambda row: [row.t])
-    shown = [
-        CandleShown(t=row.t, o=row.o, h=row.h, l=row.l, c=row.c, v=row.v, n=row.n, is_final=bool(row.final))
+    point = series.struct_of(CandleShown)
+    items = [
+        point(t=series.time_text(row.t), o=row.o, h=row.h, l=row.l, c=row.c, v=row.v, n=row.n, is_final=bool(row.final))
         for row in reversed(page.items)
     ]
-    return CandleSeries(symbol=symbol, interval=interval, items=shown, next_cursor=page.next_cursor)
+    return series.answer(CandleSeries, symbol=symbol, interval=interval, items=items, next_cursor=page.next_cursor)
 
 
-@router.get("/{symbol:path}/indicators", summary="Indicators of an asset")
+@router.get("/{symbol:path}/indicators", summary="Indicators of an asset", response_model=IndicatorSeries)
 @public
 def list_indicators(
     symbol: Symbol,
@@ -217,7 +219,7 @@ def list_indicators(
     to_t: To = None,
     limit: Points = 500,
     cursor: Cursor = None,
-) -> IndicatorSeries:
+) -> Response:
     """RSI 14, Bollinger 20/2, SMA 20, EMA 20, MACD 12/26/9, oldest first; at 1h of each hour's last closed minute."""
     of = f"indicators/{symbol}/{interval}"
     first, last = _range(from_t, to_t, paging.open(of, cursor))
@@ -225,8 +227,9 @@ def list_indicators(
         _require(connection, symbol)
         rows = indicators.read(connection, symbol, interval=interval, from_t=first, to_t=last)[-limit - 1 :]
     page = paging.page(of, rows[::-1], limit, lambda row: [row.t])
-    shown = [IndicatorsShown.model_validate(row) for row in reversed(page.items)]
-    return IndicatorSeries(symbol=symbol, interval=interval, items=shown, next_cursor=page.next_cursor)
+    point = series.struct_of(IndicatorsShown)
+    items = [point(series.time_text(t), *lines) for _, t, *lines, _ in reversed(page.items)]
+    return series.answer(IndicatorSeries, symbol=symbol, interval=interval, items=items, next_cursor=page.next_cursor)
 
 
 @router.get("/{symbol:path}", summary="One asset")

@@ -3,12 +3,14 @@
 While a race is live only ranks and equity are public; what accounts hold and fill is not (11, 10).
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Request
 from fastapi.responses import Response
 from pydantic import Field, StringConstraints
 
+from clash_pipeline.api import series
 from clash_pipeline.api.documenting import refuses, sends
 from clash_pipeline.api.parts import Operator, Paging, Parts, still
 from clash_pipeline.api.problems import Problem
@@ -245,17 +247,14 @@ def get_standings(race_id: RaceId, parts: Parts) -> RaceStandings:
     return standings_of(parts, race_id)
 
 
-@router.get("/races/{raceId}/equity", summary="Equity of the field")
+@router.get("/races/{raceId}/equity", summary="Equity of the field", response_model=RaceEquity)
 @public
-def get_equity(race_id: RaceId, parts: Parts) -> RaceEquity:
+def get_equity(race_id: RaceId, parts: Parts) -> Response:
     """The equity curve of every starter, minute by minute while it is live, thinned to hours later."""
     with parts.clash.read() as connection:
-        race = races.get(connection, race_id)
-        items = [
-            EquityPath(clone_id=clone, points=[EquityPoint(t=t, equity_usd=usd_text(equity)) for t, equity in path])
-            for clone, path in standings.paths(connection, race_id).items()
-        ]
-    return RaceEquity(race_id=race_id, start_usd=usd_text(race.rules.start_balance), items=items)
+        race, paths = races.get(connection, race_id), standings.paths(connection, race_id)
+    items = [_path(clone_id, path) for clone_id, path in paths.items()]
+    return series.answer(RaceEquity, race_id=race_id, start_usd=usd_text(race.rules.start_balance), items=items)
 
 
 @router.get("/races/{raceId}/payouts", summary="Payout rows of a race")
@@ -383,6 +382,12 @@ def _race(connection: Connection, race: Race) -> RaceShown:
         cause=race.cause,  # type: ignore[arg-type]
         reason=race.reason,
     )
+
+
+def _path(clone_id: int, path: Iterable[tuple[int, int]]) -> Any:
+    point = series.struct_of(EquityPoint)
+    points = [point(t=series.time_text(t), equity_usd=usd_text(equity)) for t, equity in path]
+    return series.struct_of(EquityPath)(clone_id=clone_id, points=points)
 
 
 def _entrant(entrant: Entrant) -> EntrantShown:
