@@ -1,16 +1,14 @@
 """Due auditions, slots and races as run requests. What is due is asked from the rows; a tick without any skips.
 
-The key of a request names the minute, so that a lost or failed run is asked for again. Doubled requests do no harm:
-each step is guarded by the state it starts from.
+Doubled requests do no harm: each step is guarded by the state it starts from.
 """
 
 import dagster as dg
 
-from clash_pipeline.clock import MINUTE_MS
 from clash_pipeline.services import Services
 from jobs.arena import advance_races, evaluate_auditions, sync_arena_entry
 from resources.beta import TRADING
-from sensors.cadenced import sensor
+from sensors.cadenced import request, sensor
 
 
 def request_judgement(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.SkipReason:
@@ -19,7 +17,7 @@ def request_judgement(services: dg.ResourceParam[Services]) -> dg.SensorResult |
 
     with services.clash.read() as connection:
         is_due = auditions.has_due(connection)
-    return _request("auditions", services) if is_due else dg.SkipReason("no account of a running audition has ended")
+    return request("auditions", services) if is_due else dg.SkipReason("no account of a running audition has ended")
 
 
 def request_sync(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.SkipReason:
@@ -29,7 +27,7 @@ def request_sync(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.S
     now_ms = services.clock.now_ms()
     with services.clash.read() as connection:
         is_due = bool(retirement.due(connection)) or entry.is_due(connection, services.settings, now_ms)
-    return _request("slots", services) if is_due else dg.SkipReason("slots and queue are as they should be")
+    return request("slots", services) if is_due else dg.SkipReason("slots and queue are as they should be")
 
 
 def request_advance(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.SkipReason:
@@ -37,7 +35,7 @@ def request_advance(services: dg.ResourceParam[Services]) -> dg.SensorResult | d
     from clash_pipeline.arena import clockwork
 
     is_due = clockwork.has_race_due(services, services.clock.now_ms())
-    return _request("races", services) if is_due else dg.SkipReason("no moment of the race clock has come")
+    return request("races", services) if is_due else dg.SkipReason("no moment of the race clock has come")
 
 
 due_races = sensor(
@@ -52,8 +50,3 @@ due_slots = sensor(
     request_sync, "due_slots", job=sync_arena_entry, family="arena", owners=TRADING,
     description="Looks for slots to fill, places that expire, and retirements that wait for nothing any more.",
 )  # fmt: skip
-
-
-def _request(what: str, services: Services) -> dg.SensorResult:
-    minute = services.clock.now_ms() // MINUTE_MS
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"{what}@{minute}")])

@@ -13,7 +13,7 @@ from clash_pipeline.decisions.grid import Waiting
 from clash_pipeline.services import Services
 from jobs.decisions import decide_due, fill_prop_orders
 from resources.beta import TRADING
-from sensors.cadenced import sensor
+from sensors.cadenced import request, sensor
 
 
 def request_waves(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.SkipReason:
@@ -38,8 +38,7 @@ def request_fills(services: dg.ResourceParam[Services]) -> dg.SensorResult | dg.
     if not found:
         return dg.SkipReason("every response was applied, or waits for its fill instant")
     first, last = min(due.run_id or 0 for due in found), max(due.run_id or 0 for due in found)
-    minute = services.clock.now_ms() // MINUTE_MS
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"fill/{first}-{last}@{minute}")])
+    return request(f"fill/{first}-{last}", services)
 
 
 due_decisions = sensor(

@@ -1,16 +1,18 @@
 """`clash arena …`: slots, the promotion queue, what admins do, and the Hall of Fame."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from clash_pipeline.cli.arena_services import OPERATOR, Actor, AsJson, Reason, arena_services
+from clash_pipeline.cli.arena_services import arena_services
 from clash_pipeline.cli.ids import CloneId
-from clash_pipeline.cli.output import one_line_errors, print_json, table
+from clash_pipeline.cli.options import ADMIN, OPERATOR, Actor, AsJson, Newest, Reason
+from clash_pipeline.cli.output import one_line_errors, print_json, print_rows, table
+
+if TYPE_CHECKING:
+    from clash_pipeline.arena.hall_of_fame import Entry
 
 app = typer.Typer(help="The Arena: slots, queue, retirement, Hall of Fame.", no_args_is_help=True)
-ADMIN = "Acts of an admin"
-Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Show this many, newest first.")]
 
 
 @app.command()
@@ -129,60 +131,48 @@ def reinstate(clone_id: CloneId, reason: Reason, actor: Actor = OPERATOR) -> Non
 
 @app.command()
 @one_line_errors
-def acts(limit: Limit = 50, json: AsJson = False) -> None:
+def acts(limit: Newest = 50, json: AsJson = False) -> None:
     """What admins did, refused acts too."""
     from clash_pipeline.arena import acts as stored
     from clash_pipeline.clock import iso
 
     with arena_services() as built, built.clash.read() as connection:
         found = stored.newest(connection, limit=limit)
-    if json:
-        print_json(found)
-        return
-    rows = [
-        (
-            iso(one.at),
-            one.act,
-            one.clone_id,
-            one.audition_id,
-            one.race_id,
-            one.outcome,
-            one.actor,
-            one.reason,
+    print_rows(
+        found, "Acts", ("at", "act", "clone>", "audition>", "race>", "outcome", "actor", "reason", "detail"),
+        lambda one: (
+            iso(one.at), one.act, one.clone_id, one.audition_id, one.race_id, one.outcome, one.actor, one.reason,
             one.detail,
-        )
-        for one in found
-    ]
-    table("Acts", ("at", "act", "clone>", "audition>", "race>", "outcome", "actor", "reason", "detail"), rows)
+        ),
+        as_json=json,
+    )  # fmt: skip
 
 
 @app.command("hall-of-fame")
 @one_line_errors
-def hall_of_fame(limit: Limit = 50, json: AsJson = False) -> None:
+def hall_of_fame(limit: Newest = 50, json: AsJson = False) -> None:
     """The careers of those who were retired."""
     from clash_pipeline.arena import hall_of_fame as stored
-    from clash_pipeline.clock import iso
-    from clash_pipeline.units import scaled_text, usd_text
 
     with arena_services() as built, built.clash.read() as connection:
         found = stored.every(connection, limit=limit)
-    if json:
-        print_json(found)
-        return
-
-    def percent(rate: int | None) -> str | None:
-        return None if rate is None else f"{scaled_text(rate, 6)} %"
-
-    rows = [
-        (
-            one.clone_id, one.name, iso(one.retired_at), one.career.races, one.career.wins, one.career.podiums,
-            percent(one.career.best_return), percent(one.career.worst_return), usd_text(one.career.pnl),
-            one.career.tickets, one.career.days, one.reason,
-        )
-        for one in found
-    ]  # fmt: skip
     columns = (
         "clone>", "name", "retired", "races>", "wins>", "podiums>", "best>", "worst>", "PnL>", "tickets>", "days>",
         "why",
     )  # fmt: skip
-    table("Hall of Fame", columns, rows)
+    print_rows(found, "Hall of Fame", columns, _famous, as_json=json)
+
+
+def _famous(one: "Entry") -> tuple[object, ...]:
+    from clash_pipeline.clock import iso
+    from clash_pipeline.units import scaled_text, usd_text
+
+    def percent(rate: int | None) -> str | None:
+        return None if rate is None else f"{scaled_text(rate, 6)} %"
+
+    career = one.career
+    return (
+        one.clone_id, one.name, iso(one.retired_at), career.races, career.wins, career.podiums,
+        percent(career.best_return), percent(career.worst_return), usd_text(career.pnl), career.tickets, career.days,
+        one.reason,
+    )  # fmt: skip

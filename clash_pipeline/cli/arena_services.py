@@ -2,19 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from clash_pipeline.cli.output import fail
 
 if TYPE_CHECKING:
     from clash_pipeline.services import Services
-
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-Actor = Annotated[str, typer.Option("--as", help="Who acts; kept with the act.")]
-Reason = Annotated[str, typer.Option(help="Why; kept with the act.")]
-OPERATOR = "operator"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clash_pipeline.cli.options import AsJson
 from clash_pipeline.cli.output import Exit, one_line_errors, print_json, table
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 @one_line_errors
 def audit(
     artifacts: Annotated[bool, typer.Option("--artifacts", help="Also read every artifact; takes its time.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Check every invariant of accounts, ledgers, runs, money and the Arena; exit 1 names each row that breaks one."""
     from clash_pipeline import services

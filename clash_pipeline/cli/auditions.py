@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clash_pipeline.cli.arena_services import OPERATOR, Actor, AsJson, Reason, arena_services
+from clash_pipeline.cli.arena_services import arena_services
 from clash_pipeline.cli.ids import CloneId, OneClone, id_argument
+from clash_pipeline.cli.options import OPERATOR, Actor, AsJson, Newest, Reason
 from clash_pipeline.cli.output import one_line_errors, print_json, table
 
 if TYPE_CHECKING:
@@ -19,11 +20,7 @@ AuditionId = Annotated[int, id_argument("Id of the audition.")]
 
 @app.command("list")
 @one_line_errors
-def list_auditions(
-    clone_id: OneClone = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show this many, newest first.")] = 50,
-    json: AsJson = False,
-) -> None:
+def list_auditions(clone_id: OneClone = None, limit: Newest = 50, json: AsJson = False) -> None:
     """The newest auditions."""
     from clash_pipeline.arena import auditions
     from clash_pipeline.clock import iso

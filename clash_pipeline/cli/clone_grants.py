@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from clash_pipeline.cli.clone_services import OPERATOR, Actor, AsJson, Reason, clone_services
+from clash_pipeline.cli.clone_services import clone_services
 from clash_pipeline.cli.ids import CloneId, id_argument
+from clash_pipeline.cli.options import OPERATOR, Actor, AsJson, Reason
 from clash_pipeline.cli.output import fail, one_line_errors, print_json, table
 
 if TYPE_CHECKING:

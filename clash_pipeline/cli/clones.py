@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from clash_pipeline.cli import clone_grants
-from clash_pipeline.cli.clone_services import AsJson, clone_services
+from clash_pipeline.cli.clone_services import clone_services
 from clash_pipeline.cli.ids import CloneId
-from clash_pipeline.cli.output import fail, one_line_errors, print_json, table
+from clash_pipeline.cli.options import AsJson
+from clash_pipeline.cli.output import fail, one_line_errors, print_json, print_rows, table
 from clash_pipeline.cli.pipeline_files import content_of
 
 if TYPE_CHECKING:
@@ -66,14 +67,13 @@ def list_clones(
 
     with clone_services() as built, built.clash.read() as connection:
         found = clones.every(connection, owner=owner)
-    if json:
-        print_json(found)
-    else:
-        rows = [
-            (item.id, item.name, item.owner, item.engine, item.model_tier, item.version, _trading(item.is_trading))
-            for item in found
-        ]
-        table("Clones", ("id>", "name", "owner", "engine", "tier>", "version>", "trading"), rows)
+    print_rows(
+        found, "Clones", ("id>", "name", "owner", "engine", "tier>", "version>", "trading"),
+        lambda one: (
+            one.id, one.name, one.owner, one.engine, one.model_tier, one.version, _trading(one.is_trading)
+        ),
+        as_json=json,
+    )  # fmt: skip
 
 
 @app.command()
@@ -179,15 +179,14 @@ def versions(
             print_json(stored.graph_of(connection, stored.numbered(connection, clone_id, number).id))
             return
         found = stored.of_clone(connection, clone_id)
-    if json:
-        print_json(found)
-    else:
-        rows = [
-            (item.number, item.compiled_hash[:12], "active" if item.is_active else None, iso(item.published_at),
-             item.published_by)
-            for item in found
-        ]  # fmt: skip
-        table(f"Versions of clone {clone_id}", ("number>", "hash", "", "published", "by"), rows)
+    print_rows(
+        found, f"Versions of clone {clone_id}", ("number>", "hash", "", "published", "by"),
+        lambda one: (
+            one.number, one.compiled_hash[:12], "active" if one.is_active else None, iso(one.published_at),
+            one.published_by,
+        ),
+        as_json=json,
+    )  # fmt: skip
 
 
 # who decides

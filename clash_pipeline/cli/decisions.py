@@ -9,14 +9,14 @@ import typer
 
 from clash_pipeline.cli import decision_views
 from clash_pipeline.cli.ids import OneAccount, OneClone, RunId, id_option
-from clash_pipeline.cli.output import Exit, fail, one_line_errors, print_json, table
+from clash_pipeline.cli.options import AsJson
+from clash_pipeline.cli.output import Exit, fail, one_line_errors, print_json, print_rows
 
 if TYPE_CHECKING:
     from clash_pipeline.services import Services
 
 app = typer.Typer(help="Decision runs: prepare, decide, apply.", no_args_is_help=True)
 EngineName = Literal["hold", "rules", "model"]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 @app.command("run-once")
@@ -60,18 +60,15 @@ def list_runs(
 
     with _services() as built, built.clash.read() as connection:
         found = views.latest_runs(connection, clone_id=clone_id, limit=limit)
-    if json:
-        print_json(found)
-    else:
-        columns = ("run>", "account>", "branch", "symbol", "tick", "engine", "state", "reason", "effect")
-        rows = [
-            (
-                run["id"], run["account_id"], run["branch"], run["symbol"], iso(run["tick"]), run["engine"],
-                run["state"], run["reason"], run["effective"],
-            )
-            for run in found
-        ]  # fmt: skip
-        table("Decision runs", columns, rows)
+    print_rows(
+        found, "Decision runs",
+        ("run>", "account>", "branch", "symbol", "tick", "engine", "state", "reason", "effect"),
+        lambda run: (
+            run["id"], run["account_id"], run["branch"], run["symbol"], iso(run["tick"]), run["engine"], run["state"],
+            run["reason"], run["effective"],
+        ),
+        as_json=json,
+    )  # fmt: skip
 
 
 @app.command()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from clash_pipeline.cli.clone_services import AsJson
 from clash_pipeline.cli.ids import id_argument, id_option
+from clash_pipeline.cli.options import AsJson
 from clash_pipeline.cli.output import Exit, fail, one_line_errors, print_json, table
 from clash_pipeline.clock import iso
 

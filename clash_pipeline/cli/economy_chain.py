@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clash_pipeline.cli.clone_services import AsJson
 from clash_pipeline.cli.economy import app, opened
 from clash_pipeline.cli.ids import id_argument
+from clash_pipeline.cli.options import AsJson
 from clash_pipeline.cli.output import Exit, fail, one_line_errors, print_json, table
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
+from clash_pipeline.cli.options import AsJson
 from clash_pipeline.cli.output import Exit, fail, one_line_errors, print_json, table
 
 app = typer.Typer(help="Models: tiers, budgets, and a replayed endpoint.", no_args_is_help=True)
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 DEFAULT_PORT = 8798
 
 

@@ -56,6 +56,16 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     console.print(shown)
 
 
+def print_rows(
+    found: Sequence[T], title: str, columns: Sequence[str], row: Callable[[T], Sequence[object]], *, as_json: bool
+) -> None:
+    """Print what was found: as it is for a program, a row of a table each for a person."""
+    if as_json:
+        print_json(found)
+    else:
+        table(title, columns, map(row, found))
+
+
 def sparkline(values: Sequence[float], width: int = 60) -> str:
     """A row of bars from the lowest to the highest of the values, thinned to `width`."""
     if not values:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from clash_pipeline.cli import pipeline_latest
+from clash_pipeline.cli.options import AsJson
 from clash_pipeline.cli.output import Exit, one_line_errors, print_json, table
 from clash_pipeline.cli.pipeline_files import content_of, listing_of, shown_name
 
@@ -20,7 +21,6 @@ Registry = Annotated[
     list[Path] | None,
     typer.Option(help="The venue's answer to meta or spotMeta, in place of the market memory; may be repeated."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 
 app.command()(pipeline_latest.latest)

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from clash_pipeline.cli.clone_services import OPERATOR, Actor, AsJson, Reason, clone_services
+from clash_pipeline.cli.clone_services import clone_services
 from clash_pipeline.cli.ids import CloneId, id_argument
-from clash_pipeline.cli.output import fail, one_line_errors, print_json, table
+from clash_pipeline.cli.options import OPERATOR, Actor, AsJson, Reason
+from clash_pipeline.cli.output import fail, one_line_errors, print_json, print_rows, table
 
 if TYPE_CHECKING:
     from clash_pipeline.clones.images import StoredImage
@@ -159,14 +160,13 @@ def reports(json: AsJson = False) -> None:
 
     with clone_services() as built, built.clash.read() as connection:
         found = stored.waiting(connection)
-    if json:
-        print_json(found)
-    else:
-        rows = [
-            (item.id, item.clone_id, item.profile_id, item.category, item.reporter, iso(item.reported_at), item.text)
-            for item in found
-        ]
-        table("Open reports", ("id>", "clone>", "profile>", "category", "reporter", "at", "text"), rows)
+    print_rows(
+        found, "Open reports", ("id>", "clone>", "profile>", "category", "reporter", "at", "text"),
+        lambda one: (
+            one.id, one.clone_id, one.profile_id, one.category, one.reporter, iso(one.reported_at), one.text
+        ),
+        as_json=json,
+    )  # fmt: skip
 
 
 @app.command(rich_help_panel=MODERATION)

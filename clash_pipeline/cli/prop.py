@@ -1,16 +1,17 @@
 """`clash prop …`: accounts, marks, kill switches, and the audit of the books."""
 
-from typing import Annotated, Any
+from operator import itemgetter
+from typing import Any
 
 import typer
 
 from clash_pipeline.cli import prop_admin
 from clash_pipeline.cli.ids import AccountId, MarkedAccount
-from clash_pipeline.cli.output import one_line_errors, print_json, sparkline, table
+from clash_pipeline.cli.options import AsJson
+from clash_pipeline.cli.output import one_line_errors, print_json, print_rows, sparkline, table
 from clash_pipeline.cli.prop_admin import prop_services
 
 app = typer.Typer(help="Prop accounts: state, positions, fills, ledger.", no_args_is_help=True)
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 @app.command()
@@ -41,15 +42,9 @@ def accounts(json: AsJson = False) -> None:
     with prop_services() as built, built.clash.read() as connection:
         ids = [row["id"] for row in connection.execute("SELECT id FROM prop_accounts ORDER BY id")]
         found = [views.account_summary(stored.get(connection, account_id)) for account_id in ids]
-    if json:
-        print_json(found)
-    else:
-        columns = ("id>", "clone>", "kind", "state", "balance>", "ledger>")
-        rows = [
-            (item["id"], item["clone_id"], item["kind"], item["state"], item["balance"], item["ledger_seq"])
-            for item in found
-        ]
-        table("Prop accounts", columns, rows)
+    columns = ("id>", "clone>", "kind", "state", "balance>", "ledger>")
+    keys = ("id", "clone_id", "kind", "state", "balance", "ledger_seq")
+    print_rows(found, "Prop accounts", columns, itemgetter(*keys), as_json=json)
 
 
 @app.command()

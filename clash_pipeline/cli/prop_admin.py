@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clash_pipeline.cli.ids import AccountId, OneAccount
-from clash_pipeline.cli.output import Exit, fail, one_line_errors, print_json, table
+from clash_pipeline.cli.options import OPERATOR, AsJson, Reason
+from clash_pipeline.cli.output import Exit, fail, one_line_errors, print_json, print_rows, table
 
 if TYPE_CHECKING:
     from clash_pipeline.prop.results import Result
     from clash_pipeline.services import Services
 
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-Reason = Annotated[str, typer.Option(help="Why; kept with the act.")]
 Actor = Annotated[str, typer.Option(help="Who; kept with the act.")]
-OPERATOR = "operator"
 
 
 @one_line_errors
@@ -85,18 +83,14 @@ def acts(json: AsJson = False) -> None:
 
     with prop_services() as built, built.clash.read() as connection:
         found = admin.acts(connection)
-    if json:
-        print_json(found)
-    else:
-        columns = ("at", "account>", "act", "outcome", "actor", "reason", "detail")
-        rows = [
-            (
-                iso(one["acted_at"]), one["account_id"] or "all", one["act"], one["outcome"], one["actor"],
-                one["reason"], one["detail"],
-            )
-            for one in found
-        ]  # fmt: skip
-        table("Acts", columns, rows)
+    print_rows(
+        found, "Acts", ("at", "account>", "act", "outcome", "actor", "reason", "detail"),
+        lambda one: (
+            iso(one["acted_at"]), one["account_id"] or "all", one["act"], one["outcome"], one["actor"], one["reason"],
+            one["detail"],
+        ),
+        as_json=json,
+    )  # fmt: skip
 
 
 @one_line_errors

@@ -1,22 +1,22 @@
 """`clash race …`: races and their fields, the standings with the equity of all, and what an admin does to them."""
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clash_pipeline.cli.arena_services import OPERATOR, Actor, AsJson, Reason, arena_services
+from clash_pipeline.cli.arena_services import arena_services
 from clash_pipeline.cli.chart import field_chart
 from clash_pipeline.cli.ids import CloneId, id_argument
-from clash_pipeline.cli.output import one_line_errors, print_json, table
+from clash_pipeline.cli.options import ADMIN, OPERATOR, Actor, AsJson, Newest, Reason
+from clash_pipeline.cli.output import one_line_errors, print_json, print_rows, table
 
 if TYPE_CHECKING:
     from clash_pipeline.arena.races import Race
     from clash_pipeline.arena.standings import Standing
 
 app = typer.Typer(help="Races: their field, standings, settlement.", no_args_is_help=True)
-ADMIN = "Acts of an admin"
 RaceId = Annotated[int, id_argument("Number of the race.")]
-Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Show this many, newest first.")]
 MOMENTS = (
     "starts_at", "ends_at", "sales_open_at", "sales_close_at", "hidden_from", "launched_at", "settling_at",
     "settled_at", "archived_at", "cancelled_at",
@@ -25,7 +25,7 @@ MOMENTS = (
 
 @app.command("list")
 @one_line_errors
-def list_(limit: Limit = 20, json: AsJson = False) -> None:
+def list_(limit: Newest = 20, json: AsJson = False) -> None:
     """Races by number, the newest first."""
     from clash_pipeline.arena import races
     from clash_pipeline.economy import pools
@@ -39,12 +39,9 @@ def list_(limit: Limit = 20, json: AsJson = False) -> None:
             }
             for race in races.newest(connection, limit=limit)
         ]
-    if json:
-        print_json(found)
-        return
     columns = ("race>", "state", "sales close", "starts", "ends", "entrants>", "tickets>", "why")
     keys = ("id", "state", "sales_close_at", "starts_at", "ends_at", "entrants", "tickets", "reason")
-    table("Races", columns, [[one[key] for key in keys] for one in found])
+    print_rows(found, "Races", columns, itemgetter(*keys), as_json=json)
 
 
 @app.command()
@@ -136,21 +133,20 @@ def cancel(race_id: RaceId, reason: Reason, actor: Actor = OPERATOR) -> None:
 
 @app.command()
 @one_line_errors
-def flags(limit: Limit = 20, json: AsJson = False) -> None:
+def flags(limit: Newest = 20, json: AsJson = False) -> None:
     """Pairs whose equity moved as one over three races: for an admin to look at, nothing follows by itself."""
     from clash_pipeline.arena import flags as stored
     from clash_pipeline.clock import iso
 
     with arena_services() as built, built.clash.read() as connection:
         found = stored.newest(connection, limit=limit)
-    if json:
-        print_json(found)
-        return
-    rows = [
-        (one.id, one.clone_id, one.other_id, one.races, f"{one.rho_bp / 10_000:.4f}", iso(one.at), one.verdict)
-        for one in found
-    ]
-    table("Flags", ("flag>", "clone>", "other>", "races", "rho>", "since", "verdict"), rows)
+    print_rows(
+        found, "Flags", ("flag>", "clone>", "other>", "races", "rho>", "since", "verdict"),
+        lambda one: (
+            one.id, one.clone_id, one.other_id, one.races, f"{one.rho_bp / 10_000:.4f}", iso(one.at), one.verdict
+        ),
+        as_json=json,
+    )  # fmt: skip
 
 
 def _moments(race: "Race") -> dict[str, Any]:

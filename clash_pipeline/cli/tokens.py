@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from clash_pipeline.cli.output import fail, one_line_errors, print_json, table
+from clash_pipeline.cli.options import AsJson
+from clash_pipeline.cli.output import fail, one_line_errors, print_rows
 
 app = typer.Typer(help="Service tokens: who may use the admin and service routes.", no_args_is_help=True)
 
@@ -41,7 +42,7 @@ def create(
 
 @app.command("list")
 @one_line_errors
-def list_tokens(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def list_tokens(json: AsJson = False) -> None:
     """Every live token, without its text."""
     from clash_pipeline import services
     from clash_pipeline.clock import iso
@@ -51,19 +52,11 @@ def list_tokens(json: Annotated[bool, typer.Option("--json", help="As JSON.")] =
     with built.clash.read() as connection:
         found = service_tokens.live(connection, now_ms=built.wall.now_ms())
     built.close()
-    if json:
-        print_json(found)
-        return
-    rows = [
-        (
-            token.name,
-            ", ".join(token.scopes),
-            iso(token.created_at),
-            iso(token.expires_at) if token.expires_at else "never",
-        )
-        for token in found
-    ]
-    table("Service tokens", ("name", "scopes", "made", "expires"), rows)
+    print_rows(
+        found, "Service tokens", ("name", "scopes", "made", "expires"),
+        lambda token: (token.name, ", ".join(token.scopes), iso(token.created_at), _until(token.expires_at)),
+        as_json=json,
+    )  # fmt: skip
 
 
 def _until(expires_at: int | None) -> str:
