@@ -8,6 +8,7 @@ from typing import Literal
 from clash_pipeline.arena.refusals import ArenaConflict
 from clash_pipeline.clones.refusals import CloneConflict
 from clash_pipeline.prop.accounts import StateConflict
+from clash_pipeline.storage.errors import StorageError
 from clash_pipeline.storage.sqlite import Connection, Database
 
 Act = Literal["void", "admit", "remove", "retire", "reinstate", "take_out", "cancel"]
@@ -63,7 +64,13 @@ def record(connection: Connection, order: Order, outcome: Outcome, detail: str =
 
 @contextmanager
 def refusals(clash: Database, order: Order) -> Iterator[None]:
-    """Write a refusal down, after the transaction that refused was rolled back."""
+    """Write a refusal down, after the transaction that refused was rolled back.
+
+    Raises:
+        StorageError: the thread keeps its writes together, so that what refused would take the refusal with it.
+    """
+    if clash.is_together:
+        raise StorageError(f"{order.act} is a transaction of its own: its refusal is kept though it changed nothing")
     try:
         yield
     except (ArenaConflict, CloneConflict, StateConflict) as conflict:

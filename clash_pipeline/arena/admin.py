@@ -3,9 +3,6 @@
 The same act twice is one; a refused act is written down as well.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from clash_pipeline.arena import acts, auditions, entry, retirement
 from clash_pipeline.arena.acts import Order, Outcome
 from clash_pipeline.arena.auditions import Audition
@@ -28,12 +25,14 @@ def void(
 ) -> Audition:
     """Call an audition off: its account ends, the clone is let go, the purchase is refunded; all of it or nothing.
 
+    What refuses to end the account undoes all that was written, and is kept as a refusal of this act.
+
     Raises:
         ArenaUnknown: no such audition.
         ArenaConflict: it was judged; no reason. StateConflict: its window is over and the fixing ends its account.
     """
     order = Order("void", actor, reason, now_ms, audition_id=audition_id)
-    with acts.refusals(clash, order), _as_one(clash) as connection:
+    with acts.refusals(clash, order), clash.together() as connection:
         found = auditions.get(connection, audition_id)
         if found.state == "voided":
             acts.record(connection, order, "unchanged")
@@ -115,13 +114,6 @@ def reinstate_within(connection: Connection, clone_id: int, *, actor: str, reaso
     done = retirement.reinstate(connection, clone_id, actor=actor, reason=reason, now_ms=now_ms)
     acts.record(connection, order, "done" if done else "unchanged")
     return done
-
-
-@contextmanager
-def _as_one(clash: Database) -> Iterator[Connection]:
-    """One transaction around use-cases that write by themselves, whether or not the caller opened one already."""
-    with clash.write() if clash.is_together else clash.together() as connection:
-        yield connection
 
 
 def _end_account(

@@ -229,7 +229,11 @@ def _one(order: Order) -> int:
 
 @contextmanager
 def _refusals(clash: Database, order: Order) -> Iterator[None]:
-    """Write a refusal down, after the transaction that refused was rolled back."""
+    """Write a refusal down, after the transaction that refused was rolled back.
+
+    An act that is part of a larger one, as the end of a voided audition's account is, is undone with it; the refusal is
+    then for the larger act to keep.
+    """
     try:
         yield
     except StateConflict as conflict:
