@@ -48,7 +48,8 @@ def rows_are_sealed(connection: Connection) -> Iterator[Difference]:
     for table, statement in SEALED.items():
         for row in connection.execute(statement):
             if row[SEAL] != seal(dict(row)):
-                yield Difference("S8", f"{table}({row[0]})", "a column was changed after the row was written")
+                key = ", ".join(str(row[place]) for place in range(KEYS.get(table, 1)))
+                yield Difference("S8", f"{table}({key})", "a column was changed after the row was written")
 
 
 SEALED = {
@@ -58,5 +59,10 @@ SEALED = {
     "payables": "SELECT * FROM payables ORDER BY id",
     "settlements": "SELECT * FROM settlements ORDER BY race_id",
     "rakes": "SELECT * FROM rakes ORDER BY race_id",
+    "economy_pools": "SELECT * FROM economy_pools ORDER BY race_id",
+    "economy_pool_clones": "SELECT * FROM economy_pool_clones ORDER BY race_id, clone_id",
+    "audition_credits": "SELECT * FROM audition_credits ORDER BY purchase_id",
 }
+KEYS = {"economy_pool_clones": 2}
+"""How many of its first columns are the key of a row, where that is not one."""
 CHECKS = (*ledger_audit.CHECKS, rows_are_sealed, *purchases_audit.CHECKS, *settlements_audit.CHECKS)

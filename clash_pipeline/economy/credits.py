@@ -2,6 +2,7 @@
 
 from clash_pipeline.economy.freezing import is_frozen
 from clash_pipeline.economy.refusals import EconomyConflict, EconomyUnknown
+from clash_pipeline.economy.sealing import resealed, sealed
 from clash_pipeline.storage.sqlite import Connection, one
 
 
@@ -27,7 +28,7 @@ def use(connection: Connection, purchase_id: int, audition_id: int, *, now_ms: i
         EconomyUnknown: the purchase gave none.
         EconomyConflict: another audition used it, or its money was refunded.
     """
-    row = connection.execute("SELECT used_by FROM audition_credits WHERE purchase_id = ?", (purchase_id,)).fetchone()
+    row = connection.execute("SELECT * FROM audition_credits WHERE purchase_id = ?", (purchase_id,)).fetchone()
     if row is None:
         raise EconomyUnknown(f"purchase {purchase_id} gave no audition")
     if row["used_by"] is not None:
@@ -39,8 +40,11 @@ def use(connection: Connection, purchase_id: int, audition_id: int, *, now_ms: i
     if is_frozen(connection, purchase_id):
         raise EconomyConflict(f"the deposit of purchase {purchase_id} is gone from the chain")
     changed = connection.execute(
-        "UPDATE audition_credits SET used_by = ?, used_at = ? WHERE purchase_id = ? AND used_by IS NULL",
-        (audition_id, now_ms, purchase_id),
+        """
+        UPDATE audition_credits SET used_by = :used_by, used_at = :used_at, row_hash = :row_hash
+        WHERE purchase_id = :purchase_id AND used_by IS NULL
+        """,
+        resealed(dict(row), {"used_by": audition_id, "used_at": now_ms}),
     )
     if changed.rowcount != 1:
         raise EconomyConflict(f"the audition of purchase {purchase_id} is being used")
@@ -55,7 +59,11 @@ def is_refunded(connection: Connection, purchase_id: int) -> bool:
 
 def give(connection: Connection, purchase_id: int, clone_id: int, *, now_ms: int) -> None:
     """One audition for a purchase; the key is the purchase."""
+    given = {"purchase_id": purchase_id, "clone_id": clone_id, "granted_at": now_ms}
     connection.execute(
-        "INSERT INTO audition_credits (purchase_id, clone_id, granted_at) VALUES (?, ?, ?)",
-        (purchase_id, clone_id, now_ms),
+        """
+        INSERT INTO audition_credits (purchase_id, clone_id, granted_at, used_by, used_at, row_hash)
+        VALUES (:purchase_id, :clone_id, :granted_at, :used_by, :used_at, :row_hash)
+        """,
+        sealed({**given, "used_by": None, "used_at": None}),
     )

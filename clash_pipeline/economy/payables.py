@@ -7,7 +7,7 @@ from typing import Any, Literal
 from clash_pipeline.economy import ledger, purchases
 from clash_pipeline.economy.ledger import Entry
 from clash_pipeline.economy.refusals import EconomyConflict, EconomyUnknown
-from clash_pipeline.economy.sealing import SEAL, sealed
+from clash_pipeline.economy.sealing import SEAL, resealed, sealed
 from clash_pipeline.faults import fault, point
 from clash_pipeline.storage.sqlite import Connection, Row, one
 
@@ -196,7 +196,7 @@ def _store(connection: Connection, row: Row, changes: dict[str, Any]) -> None:
           row_hash = :row_hash
         WHERE id = :id AND state = :before
         """,
-        {**sealed({**dict(row), **changes}), "before": row["state"]},
+        {**resealed(dict(row), changes), "before": row["state"]},
     )
     if changed.rowcount != 1:
         raise EconomyConflict(f"payable {row['id']} is no longer {row['state']}")

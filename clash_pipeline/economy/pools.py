@@ -6,10 +6,12 @@ later is refunded. Times are milliseconds, amounts wei.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from clash_pipeline.economy.refusals import EconomyConflict, EconomyUnknown
+from clash_pipeline.economy.sealing import resealed, sealed
 from clash_pipeline.economy.settlement import CREATOR_BP, RAKE_BP, WEIGHTS, WHOLE_BP, places_of
-from clash_pipeline.storage.sqlite import Connection, one
+from clash_pipeline.storage.sqlite import Connection, Row, one
 from clash_pipeline.units import Rounding, mul_div
 
 WATCH_GRACE_MS = 600_000
@@ -67,24 +69,29 @@ def open_pool(
     Raises:
         EconomyConflict: a pool of this race stands with other terms or another field.
     """
-    terms = (str(price_wei), opens_at, closes_at, hidden_from)
-    known = connection.execute(
-        "SELECT price_wei, opens_at, closes_at, hidden_from FROM economy_pools WHERE race_id = ?", (race_id,)
-    ).fetchone()
+    terms = {"price_wei": str(price_wei), "opens_at": opens_at, "closes_at": closes_at, "hidden_from": hidden_from}
+    known = _found(connection, race_id)
     if known is not None:
-        if tuple(known) != terms or field(connection, race_id) != sorted(clones, key=lambda clone: clone.clone_id):
+        has_its_terms = all(known[name] == value for name, value in terms.items())
+        if not has_its_terms or field(connection, race_id) != sorted(clones, key=lambda clone: clone.clone_id):
             raise EconomyConflict(f"the pool of race {race_id} stands with other terms or another field")
         return False
+    times = {"opened_at": now_ms, "closed_at": None, "ended_at": None}
     connection.execute(
         """
-        INSERT INTO economy_pools (race_id, price_wei, opens_at, closes_at, hidden_from, state, opened_at)
-        VALUES (?, ?, ?, ?, ?, 'open', ?)
+        INSERT INTO economy_pools
+          (race_id, price_wei, opens_at, closes_at, hidden_from, state, opened_at, closed_at, ended_at, row_hash)
+        VALUES (:race_id, :price_wei, :opens_at, :closes_at, :hidden_from, :state, :opened_at, :closed_at, :ended_at,
+                :row_hash)
         """,
-        (race_id, *terms, now_ms),
+        sealed({"race_id": race_id, **terms, "state": "open", **times}),
     )
     connection.executemany(
-        "INSERT INTO economy_pool_clones (race_id, clone_id, creator) VALUES (?, ?, ?)",
-        [(race_id, clone.clone_id, clone.creator) for clone in clones],
+        """
+        INSERT INTO economy_pool_clones (race_id, clone_id, creator, left_at, row_hash)
+        VALUES (:race_id, :clone_id, :creator, :left_at, :row_hash)
+        """,
+        [sealed({"race_id": race_id, **vars(clone), "left_at": None}) for clone in clones],
     )
     return True
 
@@ -100,7 +107,7 @@ def leave(connection: Connection, race_id: int, clone_id: int, *, now_ms: int) -
     """
     pool = get(connection, race_id)
     row = connection.execute(
-        "SELECT left_at FROM economy_pool_clones WHERE race_id = ? AND clone_id = ?", (race_id, clone_id)
+        "SELECT * FROM economy_pool_clones WHERE race_id = ? AND clone_id = ?", (race_id, clone_id)
     ).fetchone()
     if row is None:
         raise EconomyUnknown(f"clone {clone_id} is not in the field of race {race_id}")
@@ -109,7 +116,11 @@ def leave(connection: Connection, race_id: int, clone_id: int, *, now_ms: int) -
     if pool.state != "open":
         raise EconomyConflict(f"the pool of race {race_id} is {pool.state}: a clone leaves before launch only")
     connection.execute(
-        "UPDATE economy_pool_clones SET left_at = ? WHERE race_id = ? AND clone_id = ?", (now_ms, race_id, clone_id)
+        """
+        UPDATE economy_pool_clones SET left_at = :left_at, row_hash = :row_hash
+        WHERE race_id = :race_id AND clone_id = :clone_id
+        """,
+        resealed(dict(row), {"left_at": now_ms}),
     )
     return True
 
@@ -120,25 +131,22 @@ def close_pool(connection: Connection, race_id: int, *, now_ms: int) -> None:
     Raises:
         EconomyUnknown: no such pool.
     """
-    if get(connection, race_id).state == "open":
-        connection.execute(
-            "UPDATE economy_pools SET state = 'closed', closed_at = ? WHERE race_id = ? AND state = 'open'",
-            (now_ms, race_id),
-        )
+    row = _row(connection, race_id)
+    if row["state"] == "open":
+        _store(connection, row, {"state": "closed", "closed_at": now_ms})
 
 
 def end(connection: Connection, race_id: int, outcome: str, *, now_ms: int) -> None:
     """Note that a closed pool is settled or refunded; only its settlement does this.
 
     Raises:
+        EconomyUnknown: no such pool.
         EconomyConflict: it is not closed.
     """
-    changed = connection.execute(
-        "UPDATE economy_pools SET state = ?, ended_at = ? WHERE race_id = ? AND state = 'closed'",
-        (outcome, now_ms, race_id),
-    )
-    if changed.rowcount != 1:
+    row = _row(connection, race_id)
+    if row["state"] != "closed":
         raise EconomyConflict(f"the pool of race {race_id} is not closed")
+    _store(connection, row, {"state": outcome, "ended_at": now_ms})
 
 
 # what stands
@@ -150,12 +158,8 @@ def get(connection: Connection, race_id: int) -> Pool:
     Raises:
         EconomyUnknown: it has none.
     """
-    row = connection.execute(
-        "SELECT price_wei, opens_at, closes_at, hidden_from, state FROM economy_pools WHERE race_id = ?", (race_id,)
-    ).fetchone()
-    if row is None:
-        raise EconomyUnknown(f"race {race_id} has no pool")
-    return Pool(race_id, int(row["price_wei"]), *tuple(row)[1:])
+    row = _row(connection, race_id)
+    return Pool(race_id, int(row["price_wei"]), row["opens_at"], row["closes_at"], row["hidden_from"], row["state"])
 
 
 def field(connection: Connection, race_id: int, *, with_left: bool = True) -> list[PoolClone]:
@@ -249,3 +253,29 @@ def is_watched(connection: Connection, race_id: int, *, now_ms: int, grace_ms: i
         return True
     never = seen is None or one(connection, "SELECT 1 FROM chain_deposits LIMIT 1") is None
     return never and now_ms >= pool.closes_at + grace_ms
+
+
+# inside
+
+
+def _found(connection: Connection, race_id: int) -> Row | None:
+    row: Row | None = connection.execute("SELECT * FROM economy_pools WHERE race_id = ?", (race_id,)).fetchone()
+    return row
+
+
+def _row(connection: Connection, race_id: int) -> Row:
+    row = _found(connection, race_id)
+    if row is None:
+        raise EconomyUnknown(f"race {race_id} has no pool")
+    return row
+
+
+def _store(connection: Connection, row: Row, changes: dict[str, Any]) -> None:
+    """Write what may change, sealed again."""
+    connection.execute(
+        """
+        UPDATE economy_pools SET state = :state, closed_at = :closed_at, ended_at = :ended_at, row_hash = :row_hash
+        WHERE race_id = :race_id
+        """,
+        resealed(dict(row), changes),
+    )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from clash_pipeline.clock import SECOND_MS
 from clash_pipeline.economy.refusals import DepositUsed, EconomyConflict, EconomyUnknown, QuoteInvalid
-from clash_pipeline.economy.sealing import SEAL, sealed
+from clash_pipeline.economy.sealing import SEAL, resealed, sealed
 from clash_pipeline.faults import fault, point
 from clash_pipeline.storage.sqlite import Connection, Row, one
 
@@ -341,7 +341,7 @@ def _store(connection: Connection, row: Row, changes: dict[str, Any]) -> None:
           next_try_at = :next_try_at, tries = :tries, row_hash = :row_hash
         WHERE id = :id AND state = :before
         """,
-        {**sealed({**dict(row), **changes}), "before": row["state"]},
+        {**resealed(dict(row), changes), "before": row["state"]},
     )
     if changed.rowcount != 1:
         raise EconomyConflict(f"purchase {row['id']} is no longer {row['state']}")

@@ -16,3 +16,9 @@ def seal(values: Mapping[str, Any]) -> str:
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
     """The row with its seal, ready to be stored."""
     return {**values, SEAL: seal(values)}
+
+
+def resealed(row: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The row as it becomes, sealed again; a broken seal stays broken, else the next move would cover a change up."""
+    after = {**row, **changes}
+    return sealed(after) if row[SEAL] == seal(row) else after

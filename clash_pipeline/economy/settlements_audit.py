@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from clash_pipeline import canonical
-from clash_pipeline.economy import ledger, settling, tickets
+from clash_pipeline.economy import ledger, pools, settling, tickets
 from clash_pipeline.economy.settling import Settled
 from clash_pipeline.prop.differences import Difference
 from clash_pipeline.storage.sqlite import Connection, Row
@@ -108,6 +108,10 @@ def _inputs(connection: Connection, settled: Settled, where: str) -> Iterator[Di
     sold = [settling.frozen_ticket(ticket) for ticket in tickets.of_race(connection, settled.race_id)]
     if settled.inputs["tickets"] != sold:
         yield Difference("I7", where, "its tickets are not those that were sold")
+    field = pools.field(connection, settled.race_id, with_left=False)
+    creators = {clone.clone_id: settling.person(clone.creator) for clone in field}
+    if any(creators.get(starter["cloneId"]) != starter["creator"] for starter in settled.inputs["starters"]):
+        yield Difference("I7", where, "its starters and creators are not those of the field")
     price = connection.execute("SELECT price_wei FROM economy_pools WHERE race_id = ?", (settled.race_id,)).fetchone()
     if price is None or price["price_wei"] != settled.inputs["priceWei"]:
         yield Difference("I7", where, "its price is not that of the pool")

@@ -170,7 +170,7 @@ def _frozen(connection: Connection, pool: Pool, starters: Sequence[int], *, is_c
         "places": places_of(len(starters)),
         "weights": list(WEIGHTS[: places_of(len(starters))]),
         "starters": [
-            {"cloneId": clone_id, "creator": _person(creators[clone_id]), "rank": rank}
+            {"cloneId": clone_id, "creator": person(creators[clone_id]), "rank": rank}
             for rank, clone_id in enumerate(starters, start=1)
         ],
         "tickets": [frozen_ticket(ticket) for ticket in tickets.of_race(connection, pool.race_id)],
@@ -182,7 +182,7 @@ def frozen_ticket(ticket: Ticket) -> dict[str, Any]:
     return {
         "ticketNo": ticket.ticket_no,
         "cloneId": ticket.clone_id,
-        "holder": _person(ticket.user_id),
+        "holder": person(ticket.user_id),
         "purchaseId": ticket.purchase_id,
     }
 
@@ -236,7 +236,7 @@ def _wire(inputs: dict[str, Any], result: Settlement) -> dict[str, Any]:
     return figures | {name: msgspec.to_builtins(rows) for name, rows in _amounts(inputs, result).items()}
 
 
-def _person(user_id: int | None) -> str:
+def person(user_id: int | None) -> str:
     """How a settlement names a person."""
     return HOUSE if user_id is None else f"user:{user_id}"
 
@@ -253,7 +253,7 @@ def _owed(connection: Connection, pool: Pool, sold: Sequence[Ticket], result: Se
     back = {(item.clone, item.holder): item.per_ticket for item in result.refunds}
     owed = []
     for ticket in sold:
-        key = (ticket.clone_id, _person(ticket.user_id))
+        key = (ticket.clone_id, person(ticket.user_id))
         if key in paid:
             owed.append(_of_ticket("payout", ticket, paid[key], money, "won"))
         elif key in back:

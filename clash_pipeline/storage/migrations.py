@@ -1,12 +1,14 @@
 """Numbered migrations: plain SQL files, applied in one transaction together with the rows that record them.
 
-A file is `schema/<file>/NNNN_name.sql`; a number is never reused and a released file never edited.
+A file is `schema/<file>/NNNN_name.sql`; a number is never reused and a released file never edited. It may call
+`sha256(text)`, which seals rows as `canonical.digest` does when the text is canonical JSON.
 """
 
 from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from clash_pipeline import canonical
 from clash_pipeline.faults import fault, point
 from clash_pipeline.storage.errors import StorageRefused
 from clash_pipeline.storage.sqlite import Connection, Database, complete_statement, one
@@ -44,6 +46,7 @@ def migrate(database: Database, schema: str, *, up_to: int | None = None) -> lis
     wanted = names(schema)
     refuse_newer(database, schema)
     with database.write() as connection:
+        connection.create_function("sha256", 1, lambda text: canonical.sha256(text.encode()), deterministic=True)
         target = SqliteUtils(connection, recursive_triggers=False)
         pending = Migrations(schema)
         for name in wanted[:up_to]:
