@@ -1,13 +1,14 @@
 """The demo's Arena: creators pay and audition, clones race, backers bet, the race settles and pays, one clone retires.
 
-Whatever moves here moves through the product's own services, as its workers and jobs would do it: the watcher of the
-chain, and the clockwork of the Arena. This only does what people would do, and waits.
+Whatever moves by the clock moves through the product's own services, as its workers and jobs would do it: the watcher
+of the chain, and the clockwork of the Arena. People use the API and the chain, admins act, and everybody waits.
 """
 
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from clash_pipeline.cli import demo_house as house
 from clash_pipeline.cli import demo_people as people
 from clash_pipeline.cli import demo_waiting as waiting
 from clash_pipeline.cli.demo_story import Story, ether, example, say
@@ -15,7 +16,6 @@ from clash_pipeline.clock import iso
 
 if TYPE_CHECKING:
     from clash_pipeline.clones.clones import EngineName
-    from clash_pipeline.economy.payouts import Authorisation
 
 CREATORS: "tuple[tuple[str, str, EngineName, str, tuple[str, ...]], ...]" = (
     ("Ada", "Riptide", "rules", "majors-trend", ("AVAX", "DOGE")),
@@ -27,7 +27,6 @@ HOUSE: "tuple[str, EngineName, str, tuple[str, ...]]" = ("Ebb", "rules", "layer1
 """One more clone of the house, so that the field is large enough whoever passes."""
 BACKERS = ("Dora", "Emil", "Fay")
 RETIRES = "Anchor"
-REASON = "it only ever holds"
 WATCHED_EVERY_MIN = 10
 """While nobody waits for a deposit, the watcher looks this often."""
 
@@ -62,12 +61,13 @@ def lifecycle(story: Story, warm_up: int) -> Iterator[None]:
     _submit(story)
     yield from waiting.until(story, "every audition was judged", lambda: not waiting.auditions_in(story, "running"))
     _tell_verdicts(story)
-    _fill_slots(story)
+    house.create(story, *HOUSE[:2], variant(*HOUSE[2:]))
+    house.fill_slots(story)
     yield from waiting.until(story, "a race sells tickets", lambda: waiting.race_in(story, "accumulating"))
     _bet(story)
     yield from waiting.bought(story, play.tickets)
     yield from waiting.until(story, "sales are over", lambda: waiting.race_in(story, "launching", "live"))
-    _ask_to_retire(story)
+    house.retire(story, RETIRES)
     yield from waiting.until(story, "the race was settled", lambda: waiting.race_in(story, "settled", "archived"))
     yield from _paid_out(story)
     yield from waiting.until(story, f"{RETIRES} is in the Hall of Fame", lambda: waiting.is_retired(story))
@@ -76,17 +76,17 @@ def lifecycle(story: Story, warm_up: int) -> Iterator[None]:
 
 def _arrive(story: Story) -> None:
     """Three people sign in, make a clone each, and pay the fee of its audition."""
-    play, services = story.play, story.services
+    play = story.play
     for who, name, engine, strategy, symbols in CREATORS:
-        person = people.sign_in(services, who)
-        clone_id = people.create(services, person.owner, name, engine, variant(strategy, symbols), f"Made by {who}.")
-        quoted = people.buy(services, person, "audition", clone_id)
+        person = people.sign_in(story.settings, who)
+        clone_id, face = people.create(person, name, engine, variant(strategy, symbols), f"Made by {who}.")
+        house.approve(story, face)
+        bought = people.buy_audition(person, clone_id)
         play.clones[clone_id], play.creators[clone_id] = name, person
         play.wallets[person.wallet.address] = person
-        play.fees.append(quoted.id)
-        say(
-            "creators", f"{who} signs in, makes {name} (clone {clone_id}, {engine}) and pays {ether(quoted.amount_wei)}"
-        )
+        play.fees.append(bought["id"])
+        fee = ether(int(bought["payment"]["amountWei"]))
+        say("creators", f"{who} signs in, makes {name} (clone {clone_id}, {engine}) and pays {fee}")
 
 
 def variant(strategy: str, symbols: tuple[str, ...]) -> Any:
@@ -100,42 +100,15 @@ def variant(strategy: str, symbols: tuple[str, ...]) -> Any:
 
 
 def _submit(story: Story) -> None:
-    from clash_pipeline.arena import auditions
-
-    services = story.services
     for clone_id, person in story.play.creators.items():
-        with services.clash.write() as connection:
-            made = auditions.submit(
-                connection, services.settings, clone_id, actor=person.owner, now_ms=services.clock.now_ms()
-            )
-        say("audition", f"{story.play.clones[clone_id]}: audition {made.id} until {iso(made.ends_at)[11:16]}Z")
+        made = person.post(f"clones/{clone_id}/auditions")
+        say("audition", f"{story.play.clones[clone_id]}: audition {made['id']} until {made['endsAt'][11:16]}Z")
 
 
 def _tell_verdicts(story: Story) -> None:
     for found in reversed(waiting.auditions_in(story, "passed", "failed", "voided")):
         why = f", {found.reason}" if found.cause else ""
         say("audition", f"{story.play.clones[found.clone_id]} {found.state}{why}")
-
-
-def _fill_slots(story: Story) -> None:
-    """The house lets its own clones in, so that there is a field whoever passed."""
-    from clash_pipeline.arena import admin
-    from clash_pipeline.clones import clones
-    from clash_pipeline.clones.clones import OPERATOR
-
-    services, now_ms = story.services, story.services.clock.now_ms()
-    name, engine, strategy, symbols = HOUSE
-    people.create(services, OPERATOR, name, engine, variant(strategy, symbols), "Of the house.")
-    with services.clash.read() as connection:
-        house = clones.every(connection, owner=OPERATOR)
-    for clone in house:
-        story.play.clones[clone.id] = clone.name
-        if clone.name != name:
-            people.show(services, clone.id, clone.name, "Of the house.", OPERATOR)
-        admin.admit(
-            services.clash, services.settings, clone.id, actor=OPERATOR, reason="to fill the field", now_ms=now_ms
-        )
-    say("arena", f"house clones {', '.join(clone.name for clone in house)} have slots")
 
 
 def _bet(story: Story) -> None:
@@ -148,47 +121,21 @@ def _bet(story: Story) -> None:
     with services.clash.read() as connection:
         field_ = [clone.clone_id for clone in pools.field(connection, race.id, with_left=False)]
     favourites = sorted(field_, key=lambda clone_id: (clone_id not in play.creators, clone_id))
-    buyers = [people.sign_in(services, name) for name in BACKERS]
+    buyers = [people.sign_in(story.settings, name) for name in BACKERS]
     bets = [(buyer, clone_id) for buyer in buyers for clone_id in favourites if play.clones[clone_id] != RETIRES]
     bets += [(person, clone_id) for clone_id, person in play.creators.items() if clone_id in field_]
     for number, (buyer, clone_id) in enumerate(bets):
-        quoted = people.buy(services, buyer, "ticket", clone_id, race.id, count=1 + number * 3 // 2 % 4)
+        bought = people.buy_tickets(buyer, race.id, clone_id, count=1 + number * 3 // 2 % 4)
         play.wallets[buyer.wallet.address] = buyer
-        play.tickets.append(quoted.id)
+        play.tickets.append(bought["id"])
     say("race", f"race {race.id} starts {iso(race.starts_at)[11:16]}Z: {len(field_)} clones, {len(bets)} bets are paid")
 
 
-def _ask_to_retire(story: Story) -> None:
-    """An admin's act: it waits for the race that holds the clone, and keeps it out of the next."""
-    from clash_pipeline.arena import admin
-    from clash_pipeline.clones.clones import OPERATOR
-
-    services = story.services
-    clone_id = next(clone_id for clone_id, name in story.play.clones.items() if name == RETIRES)
-    story.play.retires = clone_id
-    outcome = admin.retire(services.clash, clone_id, actor=OPERATOR, reason=REASON, now_ms=services.clock.now_ms())
-    say("arena", f"an admin retires {RETIRES}: {outcome}" + (", its race holds it" if outcome == "waits" else ""))
-
-
 def _paid_out(story: Story) -> Iterator[None]:
-    """Everybody who is owed something asks for an authorisation and takes it to the vault."""
-    from clash_pipeline.economy import payables, payouts
-    from clash_pipeline.economy.signing import signer_from
-
-    services, play = story.services, story.play
-    signer, limits = signer_from(services.settings), payouts.limits_from(services.settings)
-    assert signer is not None, "the demo has a key"
-    with services.clash.read() as connection:
-        owed = payables.every(connection, race_id=play.race_id, state="claimable", limit=1_000)
-    for item in owed:
-        allowed: Authorisation = payouts.authorise(
-            story.chain, signer, limits, item.id, actor=f"user:{item.user_id}", now_ms=services.clock.now_ms()
-        )
-        people.take(services, item.recipient, allowed)
+    """Everybody who is owed something asks for its authorisation and takes it to the vault."""
+    play = story.play
+    taken = [wei for person in play.wallets.values() for wei in people.claim(person, play.race_id)]
     play.awaits_chain = True
-    yield from waiting.until(story, f"{len(owed)} payouts were taken", lambda: not waiting.owed(story))
+    yield from waiting.until(story, f"{len(taken)} payouts were taken", lambda: not waiting.owed(story))
     play.awaits_chain = False
-    say(
-        "payouts",
-        f"{len(owed)} authorised, taken from the vault and seen there: {ether(sum(p.amount_wei for p in owed))}",
-    )
+    say("payouts", f"{len(taken)} authorised, taken from the vault and seen there: {ether(sum(taken))}")

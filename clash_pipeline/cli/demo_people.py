@@ -1,19 +1,20 @@
-"""The demo's people: wallets that sign in, pay the vault on the stand-in chain, and take what is theirs."""
+"""The demo's people: wallets that use the API as a browser would, pay the vault, and take what is theirs from it."""
 
 import secrets
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
+from clash_pipeline.cli.output import Exit, fail
+
 if TYPE_CHECKING:
     import httpx
 
-    from clash_pipeline.clones.clones import EngineName
-    from clash_pipeline.economy.payouts import Authorisation
-    from clash_pipeline.economy.purchases import Purchase, Purpose
-    from clash_pipeline.services import Services
+    from clash_pipeline.settings import Settings
 
 KEY_BYTES = 32
+TIMEOUT_SEC = 60.0
+"""While Dagster starts beside it, an answer may take some seconds."""
 
 
 @dataclass(frozen=True)
@@ -41,107 +42,110 @@ class Wallet:
 
 @dataclass(frozen=True)
 class Person:
-    """A wallet that has signed in."""
+    """A wallet that has signed in, and what it asks the API for."""
 
     wallet: Wallet
     user_id: int
+    settings: "Settings"
+    token: str = field(repr=False)
 
     @property
     def name(self) -> str:
         """What the demo calls them."""
         return self.wallet.name
 
-    @property
-    def owner(self) -> str:
-        """How their clones name them."""
-        return f"user:{self.user_id}"
+    def get(self, path: str) -> Any:
+        """What stands there."""
+        return _asked(self.settings, "GET", path, token=self.token)
+
+    def put(self, path: str, content: Any) -> Any:
+        """Replace what stands there."""
+        return _asked(self.settings, "PUT", path, content, token=self.token)
+
+    def patch(self, path: str, content: Any) -> Any:
+        """Change a part of it."""
+        return _asked(self.settings, "PATCH", path, content, token=self.token)
+
+    def post(self, path: str, content: Any = None) -> Any:
+        """Ask for something new, once."""
+        return _asked(self.settings, "POST", path, content, token=self.token)
 
 
-def sign_in(services: "Services", name: str) -> Person:
+def sign_in(settings: "Settings", name: str) -> Person:
     """A new wallet signs our message, as in a browser."""
-    from clash_pipeline.identity import challenges, sessions
-    from clash_pipeline.identity.siwe import Site
-
-    wallet, settings, now_ms = Wallet(name), services.settings, services.wall.now_ms()
-    site = Site(settings.api_domain, str(settings.api_url), settings.sign_in_statement)
-    asked = challenges.issue(
-        services.clash, site, wallet.address, settings.chain_id, now_ms=now_ms, source=secrets.SystemRandom()
-    )
-    keys = sessions.Keys.of(secrets.token_bytes(KEY_BYTES))
-    session, _ = sessions.sign_in(
-        services.clash, keys, asked.message, wallet.sign(asked.message), session_id=secrets.token_hex(16), now_ms=now_ms
-    )
-    return Person(wallet, session.user_id)
+    wallet = Wallet(name)
+    asked = _asked(settings, "POST", "auth/challenge", {"address": wallet.address, "chainId": settings.chain_id})
+    signed = {"message": asked["message"], "signature": wallet.sign(asked["message"])}
+    session = _asked(settings, "POST", "auth/verify", signed)
+    return Person(wallet, session["userId"], settings, session["accessToken"])
 
 
-def create(services: "Services", owner: str, name: str, engine: "EngineName", content: Any, description: str) -> int:
-    """A clone: published, with a face that an admin approved, and trading; its id."""
-    from clash_pipeline import clone_desk
-    from clash_pipeline.clones import clones
-
-    now_ms = services.clock.now_ms()
-    clone_id = clones.create(services.clash, name, engine=engine, owner=owner, now_ms=now_ms)
-    clone_desk.save_draft(services, clone_id, content)
-    clone_desk.publish(services, clone_id, actor=owner)
-    show(services, clone_id, name, description, owner)
-    clones.set_trading(services.clash, clone_id, True, now_ms=now_ms)
-    return clone_id
+def create(person: Person, name: str, engine: str, graph: Any, description: str) -> tuple[int, int]:
+    """A clone that is published and trades, and a face for an admin to approve; the ids of both."""
+    clone_id = person.post("clones", {"name": name, "engine": engine, "graph": graph})["id"]
+    person.post(f"clones/{clone_id}/versions")
+    face = person.put(f"clones/{clone_id}/profile", {"name": name, "description": description})
+    person.patch(f"clones/{clone_id}", {"isTrading": True})
+    return clone_id, face["id"]
 
 
-def show(services: "Services", clone_id: int, name: str, description: str, actor: str) -> None:
-    """Submit the public face of a clone, and let an admin approve it."""
-    from clash_pipeline import clone_desk
-    from clash_pipeline.clones import moderation
-    from clash_pipeline.clones.clones import OPERATOR
-
-    made = clone_desk.submit_profile(services, clone_id, name, description=description, actor=actor)
-    with services.clash.write() as connection:
-        moderation.approve(connection, made.id, actor=OPERATOR, now_ms=services.clock.now_ms())
+def buy_audition(person: Person, clone_id: int) -> Any:
+    """Ask for the quote of an audition and pay it; the watcher finds the deposit by itself."""
+    return _paid(person, person.post(f"clones/{clone_id}/quotes", {"purpose": "audition"}))
 
 
-def buy(
-    services: "Services", person: Person, purpose: "Purpose", clone_id: int, race_id: int | None = None, count: int = 1
-) -> "Purchase":
-    """Ask for a quote and pay it from the wallet; the watcher finds the deposit by itself."""
-    from clash_pipeline.economy import prices, quotes
-    from clash_pipeline.economy.chain.endpoints import vault_from
-    from clash_pipeline.economy.quotes import NONCE_LIMIT, PaymentTerms, Wanted
-
-    vault = vault_from(services.settings)
-    assert vault is not None, "the demo has a chain"
-    terms = PaymentTerms(vault.chain_id, vault.address, vault.resolver, vault.native)
-    wanted = Wanted(person.user_id, purpose, clone_id, race_id=race_id, count=count if purpose == "ticket" else None)
-    with services.clash.write() as connection:
-        quoted = quotes.quote(
-            connection, wanted, prices.of(services.settings), terms,
-            draw=lambda: 1 + secrets.randbelow(NONCE_LIMIT - 1), now_ms=services.clock.now_ms(),
-        )  # fmt: skip
-    pay(services, person.wallet.address, quoted)
-    return quoted
+def buy_tickets(person: Person, race_id: int, clone_id: int, count: int) -> Any:
+    """The same for tickets of a race."""
+    return _paid(person, person.post(f"races/{race_id}/tickets", {"cloneId": clone_id, "count": count}))
 
 
-def pay(services: "Services", sender: str, quoted: "Purchase") -> str:
-    """Deposit what a quote asks for; the hash of the transaction."""
+def claim(person: Person, race_id: int | None) -> list[int]:
+    """Ask for an authorisation of all that a race owes, and take it to the vault; the amounts in wei."""
+    owed = [one for one in person.get("payables?limit=200")["items"] if one["raceId"] == race_id]
+    for one in owed:
+        _take(person, person.post(f"payables/{one['id']}/authorisation"))
+    return [int(one["amountWei"]) for one in owed]
+
+
+def _paid(person: Person, purchase: Any) -> Any:
+    """Deposit what a purchase asks for."""
     from clash_pipeline.economy.chain.contract import deposit
 
-    return _send(services, sender, quoted.contract, quoted.amount_wei, deposit(quoted.resolver, quoted.nonce))
+    asked = purchase["payment"]
+    content = deposit(asked["resolver"], int(asked["nonce"]))
+    _send(person, asked["contract"], int(asked["amountWei"]), content)
+    return purchase
 
 
-def take(services: "Services", sender: str, allowed: "Authorisation") -> str:
-    """Bring an authorisation to the vault; the hash of the transaction."""
-    from clash_pipeline.economy.chain.contract import withdraw
+def _take(person: Person, allowed: Any) -> None:
+    """Bring an authorisation to the vault, with nothing but what it says."""
+    from clash_pipeline.clock import parse_time
+    from clash_pipeline.economy.chain.contract import Withdrawal, withdraw
 
-    vault = allowed.vault
-    content = withdraw(vault.resolver, allowed.allowed, bytes.fromhex(allowed.signature.removeprefix("0x")))
-    return _send(services, sender, vault.address, 0, content)
+    amount, nonce, deadline = int(allowed["amountWei"]), int(allowed["nonce"]), parse_time(allowed["deadline"]) // 1_000
+    fields = Withdrawal(allowed["recipient"].lower(), allowed["asset"].lower(), amount, nonce, deadline)
+    content = withdraw(allowed["resolver"], fields, bytes.fromhex(allowed["signature"].removeprefix("0x")))
+    _send(person, allowed["contract"], 0, content)
 
 
-def _send(services: "Services", sender: str, to: str, value: int, content: bytes) -> str:
+def _asked(settings: "Settings", method: str, path: str, content: Any = None, token: str = "") -> Any:
+    """An answer of the API; a refusal ends the demo with what it says."""
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    if method == "POST":
+        headers["idempotency-key"] = secrets.token_hex(16)
+    answer = _connections().request(method, f"{settings.api_url}api/v1/{path}", json=content, headers=headers)
+    if answer.is_error:
+        fail(f"the API refused {method} {path}: {answer.text}", Exit.UNAVAILABLE)
+    return answer.json()
+
+
+def _send(person: Person, to: str, value: int, content: bytes) -> None:
     """A transaction, sent to the first endpoint as a wallet does."""
-    sent = {"from": sender, "to": to, "value": hex(value), "data": "0x" + content.hex()}
+    sent = {"from": person.wallet.address, "to": to, "value": hex(value), "data": "0x" + content.hex()}
     body = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendTransaction", "params": [sent]}
-    answer = _connections().post(services.settings.chain_endpoints[0], json=body)
-    return str(answer.raise_for_status().json()["result"])
+    answer = _connections().post(person.settings.chain_endpoints[0], json=body).raise_for_status().json()
+    if "result" not in answer:
+        fail(f"the chain refused what {person.name} sent: {answer.get('error')}", Exit.UNAVAILABLE)
 
 
 @cache
@@ -149,4 +153,4 @@ def _connections() -> "httpx.Client":
     """One client for all of the demo's people: each new one would read every certificate again."""
     import httpx
 
-    return httpx.Client()
+    return httpx.Client(timeout=TIMEOUT_SEC)

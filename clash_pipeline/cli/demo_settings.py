@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 START = "2025-07-24T05:20Z"
 """Inside the recorded days, with a whole day two days before that the venue still answers for."""
-DEFAULT_PORTS = (3000, 4266)
+DEFAULT_PORTS = (3000, 4266, 8787)
 PERSONA = "trader"
 MODEL = "clash-replay"
 MODEL_PRICES = "0.15,0.60"
@@ -69,7 +69,7 @@ def settings(home: Path, url: str, model_url: str, chain_url: str, known: Mappin
     from clash_pipeline.replay.environment import environment
     from clash_pipeline.settings import load
 
-    web_port, grpc_port = (free_port(preferred) for preferred in DEFAULT_PORTS)
+    web_port, grpc_port, api_port = (free_port(preferred) for preferred in DEFAULT_PORTS)
     return load(
         {
             **{key: value for key, value in os.environ.items() if key.startswith("CLASH_STORE")},
@@ -82,6 +82,9 @@ def settings(home: Path, url: str, model_url: str, chain_url: str, known: Mappin
             "CLASH_SYMBOLS": ",".join(_followed(url)),
             "CLASH_DAGSTER_PORT": str(web_port),
             "CLASH_DAGSTER_GRPC_PORT": str(grpc_port),
+            "CLASH_API_PORT": str(api_port),
+            "CLASH_API_URL": f"http://127.0.0.1:{api_port}",
+            "CLASH_API_CHALLENGES_PER_MINUTE": "10",  # all of the demo's people have the same address
             "CLASH_DECIDE_EVERY_SEC": "5",
         }
     )

@@ -46,7 +46,7 @@ def staged(home: Path, market: list[str]) -> Iterator[Story]:
     """Everything up and running, and all of it stopped again whatever happens."""
     from clash_pipeline.cli.dagster_web import DagsterWeb
     from clash_pipeline.cli.supervise import Supervisor
-    from clash_pipeline.cli.up import dagster_children, ingester
+    from clash_pipeline.cli.up import api, dagster_children, ingester
     from clash_pipeline.replay.clock import stepped_clock
     from clash_pipeline.replay.driver import Driver
     from clash_pipeline.services import build
@@ -74,7 +74,10 @@ def staged(home: Path, market: list[str]) -> Iterator[Story]:
         opened.callback(web.close)
         parts = opened.enter_context(services.chain())
         assert parts is not None, "the demo has a chain"
-        with Supervisor(_knowing([ingester(settings), *dagster_children(settings)], secrets), _quiet):
+        pages = api(settings)
+        with Supervisor(_knowing([ingester(settings), pages, *dagster_children(settings)], secrets), _quiet):
+            _wait("the API", pages, lambda: _listens(str(settings.api_url).rstrip("/")))
+            say("api", f"{settings.api_url} serves API and pages: look on while it runs")
             say("dagster", f"{web.url} starts in the background")
             yield Story(settings, services, driver, web, parts, Play(), started, secrets)
 

@@ -11,15 +11,9 @@ from typer.testing import CliRunner
 
 from clash_pipeline.cli.demo import CLONES
 from clash_pipeline.cli.demo_arena import CREATORS, HOUSE, variant
-from clash_pipeline.cli.demo_people import sign_in
 from clash_pipeline.cli.demo_stage import MARKER, fresh_home
 from clash_pipeline.cli.demo_story import ether, example
 from clash_pipeline.cli.main import app
-from clash_pipeline.clock import SystemClock
-from clash_pipeline.identity import users
-from clash_pipeline.replay.chain_server import environment
-from clash_pipeline.services import Services
-from clash_pipeline.settings import load
 
 TRADING = (
     "Faults of the venue", "history: all equal", "decision waves by Dagster's sensor", "marked and drawn by Dagster",
@@ -67,15 +61,6 @@ def test_no_two_clones_of_the_demo_have_the_same_graph():
 )
 def test_amounts_are_said_to_the_wei(wei, said):
     assert ether(wei) == said
-
-
-def test_a_wallet_of_the_demo_signs_in_as_anybody(clash, tmp_path):
-    settings = load({"CLASH_HOME": str(tmp_path), **environment("http://127.0.0.1:9")})
-    services = Services(settings, SystemClock())
-    services.__dict__["clash"] = clash
-    person = sign_in(services, "Ada")
-    with clash.read() as connection:
-        assert users.wallets(connection, person.user_id) == [person.wallet.address]
 
 
 @pytest.mark.soak

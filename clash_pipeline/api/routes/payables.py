@@ -47,11 +47,12 @@ class PayableList(Shown):
 
 
 class AuthorisationShown(Shown):
-    """What the recipient sends to the vault: every field of the typed data, its deadline, and our signature over it."""
+    """What the recipient sends to the vault: whose money it is, every field of the typed data, and our signature."""
 
     payable_id: int
     chain_id: int
     contract: str
+    resolver: str
     recipient: str
     asset: str
     amount_wei: Wei
@@ -118,6 +119,7 @@ def _shown(made: Authorisation) -> AuthorisationShown:
         payable_id=made.payable_id,
         chain_id=made.vault.chain_id,
         contract=made.vault.address,
+        resolver=made.vault.resolver,
         recipient=made.allowed.recipient,
         asset=made.allowed.asset,
         amount_wei=str(made.allowed.amount_wei),
