@@ -1,7 +1,8 @@
 """DefiLlama's part of the market memory: three macro tables, made of the same payloads in one go."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -10,6 +11,9 @@ from assets.refreshing import refresh_tables
 from assets.reporting import KINDS, reported
 from clash_pipeline.services import Services
 from resources.beta import MARKET_DATA, ONE_RUN
+
+if TYPE_CHECKING:
+    from clash_pipeline.market.defillama.rows import Table
 
 DESCRIPTIONS = {
     "capital_base": "TVL, market capitalisation and circulation of global, chain, protocol and stablecoin subjects.",
@@ -41,15 +45,16 @@ def defillama_tables(
 ) -> Iterator[dg.MaterializeResult]:
     """Fill the chosen tables of the running day, or hold past ones."""
     from clash_pipeline.market import pictures
+    from clash_pipeline.market.defillama import store
 
     chosen = sorted(key.to_user_string() for key in context.selected_asset_keys)
-    channels = [name.removeprefix("defillama_") for name in chosen]
+    channels = [table for table in store.TABLES if f"defillama_{table}" in chosen]
     ask = partial(_ask, channels=channels)
     for name, outcome in refresh_tables(services, chosen, days_of(context), ask).items():
         yield reported(context, outcome, asset_key=name, show=lambda: pictures.defillama(services.market))
 
 
-async def _ask(services: Services, channels: list[str]) -> None:
+async def _ask(services: Services, channels: "Sequence[Table]") -> None:
     from clash_pipeline.market.defillama.refresh import refresh_all
 
     wanted = services.named_reads.at(services.clock.now_ms()).subjects

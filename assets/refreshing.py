@@ -81,7 +81,7 @@ def asking_again() -> Iterator[None]:
 def past_of(services: Services) -> "Past":
     """What a past range can be filled from."""
     from clash_pipeline.market.backfill import Past
-    from clash_pipeline.market.repair import Reach
+    from clash_pipeline.market.gaps import Reach
 
     settings = services.settings
     reach = Reach(

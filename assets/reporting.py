@@ -55,7 +55,7 @@ def reported(
     shown = dg.MetadataValue.md(table(SHOWN_COLUMNS, [filled.shown for filled in outcome.filled]))
     if outcome.refused:
         for filled in outcome.filled:
-            figures = {"rows": filled.rows, "added": filled.added, "origin": filled.origin}
+            figures: dict[str, str | int] = {"rows": filled.rows, "added": filled.added, "origin": filled.origin}
             context.log_event(
                 dg.AssetMaterialization(asset_key or context.asset_key, partition=key_of(filled.span), metadata=figures)
             )
