@@ -1,1 +1,1 @@
-"""The `clash` command: one file a command family."""
+"""The `clash` command: one file a command family, and a folder for the demo."""

@@ -15,7 +15,6 @@ from clash_pipeline.cli import (
     clones,
     dagster,
     decisions,
-    demo,
     economy,
     economy_chain,  # noqa: F401  # its commands stand in the family of the economy
     environment,
@@ -34,6 +33,7 @@ from clash_pipeline.cli import (
     venue,
     worker,
 )
+from clash_pipeline.cli.demo.command import demo
 from clash_pipeline.cli.output import one_line_errors
 
 app = typer.Typer(
@@ -48,7 +48,7 @@ SYSTEM = "The system"
 DATA = "Market data"
 TRADING = "Clones and accounts"
 
-app.command("demo", rich_help_panel=SYSTEM)(demo.demo)
+app.command("demo", rich_help_panel=SYSTEM)(demo)
 app.command("up", rich_help_panel=SYSTEM)(up.up)
 app.command("env", rich_help_panel=SYSTEM)(environment.env)
 app.command("migrate", rich_help_panel=SYSTEM)(environment.migrate)

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from clash_pipeline.cli import demo_accounts, demo_arena_report
+from clash_pipeline.cli.demo import accounts, arena_report
 from clash_pipeline.cli.output import table
 from clash_pipeline.clock import iso
 
 if TYPE_CHECKING:
-    from clash_pipeline.cli.demo_story import Story
+    from clash_pipeline.cli.demo.story import Story
     from clash_pipeline.storage.sqlite import Connection
 
 COMPARED = 20
@@ -36,9 +36,9 @@ def show(story: "Story") -> bool:
         _health(story, connection)
     is_equal = _compare_with_venue(story)
     _dagster(story)
-    demo_accounts.show(story)
+    accounts.show(story)
     if story.play.is_over:
-        demo_arena_report.show(story)
+        arena_report.show(story)
     is_clean = _books(story)
     _where_next(story)
     return is_equal and is_clean
@@ -125,7 +125,7 @@ def _dagster(story: "Story") -> None:
 
 def _books(story: "Story") -> bool:
     """Every invariant, as `clash audit` checks them."""
-    from clash_pipeline.cli.demo_story import run
+    from clash_pipeline.cli.demo.story import run
 
     done = run(story, "audit")
     typer.secho(f"\nAudit: {done.stdout.strip()}", bold=True)

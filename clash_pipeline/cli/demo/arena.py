@@ -8,10 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from clash_pipeline.cli import demo_house as house
-from clash_pipeline.cli import demo_people as people
-from clash_pipeline.cli import demo_waiting as waiting
-from clash_pipeline.cli.demo_story import Story, ether, example, say
+from clash_pipeline.cli.demo import house, people, waiting
+from clash_pipeline.cli.demo.story import Story, ether, example, say
 from clash_pipeline.clock import iso
 
 if TYPE_CHECKING:

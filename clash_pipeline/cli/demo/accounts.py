@@ -10,7 +10,7 @@ from clash_pipeline.cli.output import table
 from clash_pipeline.clock import iso
 
 if TYPE_CHECKING:
-    from clash_pipeline.cli.demo_story import Story
+    from clash_pipeline.cli.demo.story import Story
 
 FILLS = 4
 TOLD_CHARACTERS = 98

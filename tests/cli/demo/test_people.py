@@ -8,8 +8,8 @@ import pytest
 import typer
 from pydantic import AnyHttpUrl, SecretStr
 
-from clash_pipeline.cli import demo_people as people
-from clash_pipeline.cli.demo_people import Person
+from clash_pipeline.cli.demo import people
+from clash_pipeline.cli.demo.people import Person
 from clash_pipeline.clock import HOUR_MS, MINUTE_MS, SettableClock
 from clash_pipeline.clones.graph import simple_graph
 from clash_pipeline.economy.minding import mind

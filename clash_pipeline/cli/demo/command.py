@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from clash_pipeline.cli import demo_arena
-from clash_pipeline.cli.demo_stage import READY_SEC, fresh_home, staged
-from clash_pipeline.cli.demo_story import Story, example, run, say
+from clash_pipeline.cli.demo import arena
+from clash_pipeline.cli.demo.stage import READY_SEC, fresh_home, staged
+from clash_pipeline.cli.demo.story import Story, example, run, say
 from clash_pipeline.cli.output import Exit, fail, log_to, one_line_errors
 from clash_pipeline.clock import HOUR_MS
 from clash_pipeline.storage.sqlite import one
@@ -55,8 +55,8 @@ def demo(
 
     Without --hours it goes the whole way, which takes about four hours of market.
     """
-    from clash_pipeline.cli import demo_report
     from clash_pipeline.cli.dagster_web import DagsterError
+    from clash_pipeline.cli.demo import report
     from clash_pipeline.replay.driver import ReplayStuck
 
     if recordings is not None and not recordings.is_dir():
@@ -72,7 +72,7 @@ def demo(
         with staged(home, market) as story:
             _replay(story, hours)
             _look_after(story)
-            is_sound = demo_report.show(story)
+            is_sound = report.show(story)
     except (DagsterError, ReplayStuck) as error:
         fail(f"{error}; logs in {home / 'logs'}", Exit.UNAVAILABLE)
     if not is_sound:
@@ -91,7 +91,7 @@ def _replay(story: Story, hours: int | None) -> None:
 
     start = story.driver.controls.now_ms()
     _create_clones_when_listed(story)
-    act = iter(()) if hours else demo_arena.lifecycle(story, WARM_UP_MINUTES)
+    act = iter(()) if hours else arena.lifecycle(story, WARM_UP_MINUTES)
     backfills = _backfills(story, start)
     left = DAGSTER_MINUTES
     for number, minute in enumerate(story.driver.minutes(start + LONGEST_HOURS * HOUR_MS)):
@@ -102,7 +102,7 @@ def _replay(story: Story, hours: int | None) -> None:
         if number >= WARM_UP_MINUTES:
             _wave(story, by_dagster=is_last_part and _has_taken_over(story))
         if not hours:
-            demo_arena.turn(story, number)
+            arena.turn(story, number)
         next(act, None)
         next(backfills, None)
         if number % 30 == 29:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from clash_pipeline.cli.demo_story import Story, say
+from clash_pipeline.cli.demo.story import Story, say
 
 if TYPE_CHECKING:
     from clash_pipeline.clones.clones import EngineName

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from clash_pipeline.cli.demo_people import Person
+from clash_pipeline.cli.demo.people import Person
 from clash_pipeline.cli.output import fail
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from clash_pipeline.services import Services
     from clash_pipeline.settings import Settings
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "doc" / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "doc" / "examples"
 
 
 @dataclass

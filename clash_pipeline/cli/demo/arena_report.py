@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from clash_pipeline.cli.demo_story import ether
+from clash_pipeline.cli.demo.story import ether
 from clash_pipeline.cli.output import table
 from clash_pipeline.clock import iso
 
 if TYPE_CHECKING:
-    from clash_pipeline.cli.demo_story import Story
+    from clash_pipeline.cli.demo.story import Story
     from clash_pipeline.storage.sqlite import Connection
 
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clash_pipeline.cli import demo_settings
-from clash_pipeline.cli.demo_settings import MODEL, PERSONA, START, free_port
-from clash_pipeline.cli.demo_story import Play, Story, say
+from clash_pipeline.cli.demo import environment
+from clash_pipeline.cli.demo.environment import MODEL, PERSONA, START, free_port
+from clash_pipeline.cli.demo.story import Play, Story, say
 from clash_pipeline.cli.output import Exit, fail
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ def staged(home: Path, market: list[str]) -> Iterator[Story]:
 
     started = time.monotonic()
     url, model_url, chain_url = (f"http://127.0.0.1:{free_port()}" for _ in range(3))
-    secrets = demo_settings.secrets(chain_url)
+    secrets = environment.secrets(chain_url)
     venue = _served(home, "venue", url, [*market, "--start", START])
     model = _served(home, "model", model_url, ["serve", "--persona", PERSONA])
-    resolver = demo_settings.resolver(secrets["CLASH_PAYOUT_KEY"])
+    resolver = environment.resolver(secrets["CLASH_PAYOUT_KEY"])
     chain = _served(home, "chain", chain_url, ["serve", "--clock", f"{url}/clock", "--resolver", resolver])
     with Supervisor([venue, model], _quiet), ExitStack() as opened:
         driver = Driver(url, [lambda minute: _is_in_memory(services, minute)])
@@ -67,7 +67,7 @@ def staged(home: Path, market: list[str]) -> Iterator[Story]:
             _wait(f"the replayed {child.name}", child, lambda address=address: _listens(address))  # type: ignore[misc]
         say("model", f"{model_url}/v1 answers as {MODEL}, the persona {PERSONA}")
         say("chain", f"{chain_url}/a and /b are two endpoints of a chain with our vault")
-        settings = demo_settings.settings(home, url, model_url, chain_url, secrets)
+        settings = environment.settings(home, url, model_url, chain_url, secrets)
         services = replace(build(settings, migrate=True), clock=stepped_clock(driver.controls))
         opened.callback(services.close)
         web = DagsterWeb(f"http://127.0.0.1:{settings.dagster_port}")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from clash_pipeline.cli.demo import CLONES
-from clash_pipeline.cli.demo_arena import CREATORS, HOUSE, variant
-from clash_pipeline.cli.demo_stage import MARKER, fresh_home
-from clash_pipeline.cli.demo_story import ether, example
+from clash_pipeline.cli.demo.arena import CREATORS, HOUSE, variant
+from clash_pipeline.cli.demo.command import CLONES
+from clash_pipeline.cli.demo.stage import MARKER, fresh_home
+from clash_pipeline.cli.demo.story import ether, example
 from clash_pipeline.cli.main import app
 
 TRADING = (
@@ -24,7 +24,7 @@ ARENA = (
     "3 deposits are final: granted", "Doldrums failed", "house clones Tide, Wake, Anchor, Ebb have slots",
     "an admin retires Anchor: waits, its race holds it", "to the wei", "payouts", "Hall of Fame: Anchor",
 )  # fmt: skip
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_an_earlier_demo_is_replaced_and_nothing_else_is(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from clash_pipeline.cli.demo_story import Story, say
+from clash_pipeline.cli.demo.story import Story, say
 from clash_pipeline.cli.output import Exit, fail
 
 if TYPE_CHECKING:

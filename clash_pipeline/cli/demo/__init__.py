@@ -1,0 +1,1 @@
+"""`clash demo`: one file for each part that plays in it."""
