@@ -27,6 +27,7 @@ use_git_change_detection = false
 """
 
 
+SHOW = "import sys; from mutmut.__main__ import show; [(show.callback(name), print('\\0')) for name in sys.argv[1:]]"
 ROW_OR_SQL = re.compile(r"""\b(row|deposit)\["|"(SELECT|INSERT|UPDATE|DELETE) """)
 COLUMN = re.compile(r"\b(row|deposit)\['(\w+)'\]")
 """How a column is named inside of a text."""
@@ -57,7 +58,7 @@ def score(folder: Path, migrated: Path, module: str, tests: Sequence[str], only:
     assert "mutations/second" in ran, ran[-2_000:]
     lived = [line.split(":")[0].strip() for line in _mutmut(folder, migrated, "results").splitlines()]
     made = json.loads((folder / "mutants" / f"{module}.meta").read_text("utf-8"))["exit_code_by_key"]
-    shown = [_mutmut(folder, migrated, "show", name) for name in lived if made[name] in ALIVE]
+    shown = _shown(folder, [name for name in lived if made[name] in ALIVE])
     survivors = [one for one in map(_changed, shown) if not is_case_of_sql(one)]
     return Score(len(made) - (len(shown) - len(survivors)), tuple(survivors))
 
@@ -68,6 +69,12 @@ def is_case_of_sql(changed: str) -> bool:
     removed, added = ([line[1:] for line in plain.splitlines() if line.startswith(mark)] for mark in "-+")
     is_alike = [line.casefold() for line in removed] == [line.casefold() for line in added]
     return is_alike and all(ROW_OR_SQL.search(line) and "'" not in line for line in removed)
+
+
+def _shown(folder: Path, names: Sequence[str]) -> list[str]:
+    """The differences of some mutants: all by one process, because reading the package takes each a second."""
+    done = subprocess.run([sys.executable, "-c", SHOW, *names], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.split("\0")[:-1]
 
 
 def _mutmut(folder: Path, migrated: Path, *words: str) -> str:
