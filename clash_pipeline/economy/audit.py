@@ -62,7 +62,10 @@ SEALED = {
     "economy_pools": "SELECT * FROM economy_pools ORDER BY race_id",
     "economy_pool_clones": "SELECT * FROM economy_pool_clones ORDER BY race_id, clone_id",
     "audition_credits": "SELECT * FROM audition_credits ORDER BY purchase_id",
+    "purchase_moves": "SELECT * FROM purchase_moves ORDER BY purchase_id, seq",
+    "frozen_deposits": "SELECT * FROM frozen_deposits ORDER BY deposit_id",
+    "chain_withdrawals": "SELECT * FROM chain_withdrawals ORDER BY id",
 }
-KEYS = {"economy_pool_clones": 2}
+KEYS = {"economy_pool_clones": 2, "purchase_moves": 2}
 """How many of its first columns are the key of a row, where that is not one."""
 CHECKS = (*ledger_audit.CHECKS, rows_are_sealed, *purchases_audit.CHECKS, *settlements_audit.CHECKS)

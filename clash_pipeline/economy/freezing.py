@@ -2,6 +2,7 @@
 
 from clash_pipeline.clones import entitlements
 from clash_pipeline.economy import incidents
+from clash_pipeline.economy.sealing import sealed
 from clash_pipeline.faults import fault, point
 from clash_pipeline.storage.sqlite import Connection, one
 
@@ -17,9 +18,11 @@ def freeze(connection: Connection, deposit_id: int, purchase_id: int | None, rea
     are paid does not change; what the tickets themselves win is not paid out.
     """
     made = connection.execute(
-        "INSERT INTO frozen_deposits (deposit_id, purchase_id, reason, frozen_at) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (deposit_id) DO NOTHING",
-        (deposit_id, purchase_id, reason, now_ms),
+        """
+        INSERT INTO frozen_deposits (deposit_id, purchase_id, reason, frozen_at, row_hash)
+        VALUES (:deposit_id, :purchase_id, :reason, :frozen_at, :row_hash) ON CONFLICT (deposit_id) DO NOTHING
+        """,
+        sealed({"deposit_id": deposit_id, "purchase_id": purchase_id, "reason": reason, "frozen_at": now_ms}),
     )
     if not made.rowcount:
         return False

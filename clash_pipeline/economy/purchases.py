@@ -356,12 +356,14 @@ def _write_move(
     actor: str,
     now_ms: int,
 ) -> None:
+    seq = 1 + int(one(connection, "SELECT count(*) FROM purchase_moves WHERE purchase_id = ?", (purchase_id,)))
+    move = {"purchase_id": purchase_id, "seq": seq, "from_state": before, "to_state": after}
     connection.execute(
         """
-        INSERT INTO purchase_moves (purchase_id, seq, from_state, to_state, reason, actor, moved_at)
-        SELECT ?, 1 + count(*), ?, ?, ?, ?, ? FROM purchase_moves WHERE purchase_id = ?
+        INSERT INTO purchase_moves (purchase_id, seq, from_state, to_state, reason, actor, moved_at, row_hash)
+        VALUES (:purchase_id, :seq, :from_state, :to_state, :reason, :actor, :moved_at, :row_hash)
         """,
-        (purchase_id, before, after, reason, actor, now_ms, purchase_id),
+        sealed({**move, "reason": reason, "actor": actor, "moved_at": now_ms}),
     )
 
 

@@ -1,12 +1,14 @@
 """Numbered migrations: plain SQL files, applied in one transaction together with the rows that record them.
 
 A file is `schema/<file>/NNNN_name.sql`; a number is never reused and a released file never edited. It may call
-`sha256(text)`, which seals rows as `canonical.digest` does when the text is canonical JSON.
+`digest(json)`, the digest of a JSON object, which seals rows.
 """
 
 from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from clash_pipeline import canonical
 from clash_pipeline.faults import fault, point
@@ -46,7 +48,7 @@ def migrate(database: Database, schema: str, *, up_to: int | None = None) -> lis
     wanted = names(schema)
     refuse_newer(database, schema)
     with database.write() as connection:
-        connection.create_function("sha256", 1, lambda text: canonical.sha256(text.encode()), deterministic=True)
+        connection.create_function("digest", 1, lambda text: canonical.digest(msgspec.json.decode(text)))
         target = SqliteUtils(connection, recursive_triggers=False)
         pending = Migrations(schema)
         for name in wanted[:up_to]:

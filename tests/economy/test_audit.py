@@ -11,16 +11,21 @@ import pytest
 from clash_pipeline.economy import credits as audition_credits
 from clash_pipeline.economy import payables, pools, purchases
 from clash_pipeline.economy.audit import audit, rows_are_sealed
+from clash_pipeline.economy.chain import withdrawals
+from clash_pipeline.economy.chain.contract import Event, Vault
+from clash_pipeline.economy.chain.rpc import Block, Log
+from clash_pipeline.economy.freezing import freeze
 from clash_pipeline.economy.quotes import Wanted
 from clash_pipeline.economy.refunds import refund_granted
 from clash_pipeline.economy.sealing import sealed
 from clash_pipeline.storage.migrations import migrate, names
 from clash_pipeline.storage.sqlite import Connection, Database, IntegrityError
-from tests.fakes.till import CLOSES, RACE, START, Till, digest, wallet
+from tests.fakes.till import CLOSES, RACE, START, TERMS, Till, digest, wallet
 
 BOOKS = (
     "purchases", "chain_deposits", "wei_ledger_groups", "wei_ledger_lines", "wei_balances", "tickets", "payables",
     "settlements", "rakes", "economy_pools", "economy_pool_clones", "audition_credits",
+    "purchase_moves", "frozen_deposits", "chain_withdrawals",
 )  # fmt: skip
 
 
@@ -48,7 +53,17 @@ def fill(till: Till) -> None:
             for payable_id in (1, 2, 3):
                 payables.authorise(connection, payable_id, actor="resolver", now_ms=START)
             payables.claim(connection, 1, reason=digest(1), now_ms=START)
+            freeze(connection, 2, 2, "the log is gone", now_ms=START)
+            withdrawn(connection)
     assert audit(till.clash).differences == ()
+
+
+def withdrawn(connection: Connection) -> None:
+    """Something left the vault, and nobody had authorised it."""
+    vault = Vault(TERMS.chain_id, TERMS.contract, TERMS.resolver, digest(3))
+    event = Event(wallet(9), TERMS.asset, TERMS.resolver, nonce=7, amount_wei=5)
+    log, block = Log(vault.address, (), b"", 1, digest(4), digest(5), 0, False), Block(1, digest(4), digest(6), START)
+    assert withdrawals.record(connection, vault, log, event, block, now_ms=START)
 
 
 def without_guards(connection: Connection) -> None:
@@ -221,11 +236,16 @@ def test_control_a_row_that_is_sealed_whatever_it_was_covers_the_change_up(
     assert changed_and_moved(till, MOVES[table]) == set()
 
 
+TX = digest(1)
 UNSEALED = (
     "INSERT INTO economy_pools VALUES (1, '9', 1, 5, 4, 'open', 1, NULL, NULL)",
     "INSERT INTO economy_pools VALUES (2, '1000000000000000000', 1, 5, 4, 'refunded', 1, 6, 7)",
     "INSERT INTO economy_pool_clones VALUES (1, 1, NULL, NULL), (1, 2, 3, NULL), (1, 3, 4, 2)",
     "INSERT INTO audition_credits VALUES (1, 1, 2, NULL, NULL), (2, 1, 2, 3, 4)",
+    "INSERT INTO purchase_moves VALUES (1, 1, NULL, 'quoted', NULL, 'user:1', 1)",
+    "INSERT INTO purchase_moves VALUES (1, 2, 'quoted', 'expired', '\"é\n/\x7f', 'x', 2)",
+    "INSERT INTO frozen_deposits VALUES (1, NULL, 'gone', 1)",
+    f"INSERT INTO chain_withdrawals VALUES (1, 1, 'c', 'r', 'a', '1', 'p', '5', '{TX}', 0, 1, '{TX}', 1, NULL, 1)",
 )
 
 
@@ -260,5 +280,15 @@ def test_control_a_change_of_a_row_of_an_earlier_version_is_found(tmp_path: Path
         connection.execute("UPDATE economy_pools SET price_wei = '8' WHERE race_id = 1")
         connection.execute("UPDATE economy_pool_clones SET creator = NULL WHERE clone_id = 3")
         connection.execute("UPDATE audition_credits SET used_by = NULL, used_at = NULL WHERE purchase_id = 2")
+        connection.execute("UPDATE purchase_moves SET reason = 'none' WHERE seq = 2")
+        connection.execute("UPDATE frozen_deposits SET frozen_at = 2")
+        connection.execute("UPDATE chain_withdrawals SET known_at = 2")
         found = [difference.row for difference in rows_are_sealed(connection)]
-    assert found == ["economy_pools(1)", "economy_pool_clones(1, 3)", "audition_credits(2)"]
+    assert found == [
+        "economy_pools(1)",
+        "economy_pool_clones(1, 3)",
+        "audition_credits(2)",
+        "purchase_moves(1, 2)",
+        "frozen_deposits(1)",
+        "chain_withdrawals(1)",
+    ]

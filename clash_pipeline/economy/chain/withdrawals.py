@@ -3,8 +3,9 @@
 from clash_pipeline.economy import incidents, payables
 from clash_pipeline.economy.chain.contract import Event, Vault
 from clash_pipeline.economy.chain.rpc import Block, Log
+from clash_pipeline.economy.sealing import sealed
 from clash_pipeline.faults import fault, point
-from clash_pipeline.storage.sqlite import Connection, Row
+from clash_pipeline.storage.sqlite import Connection, Row, one
 
 UNKNOWN = "unknown_withdrawal"
 KEPT = point("chain.withdrawal_kept")
@@ -16,19 +17,24 @@ def record(connection: Connection, vault: Vault, log: Log, event: Event, block: 
     One that was never authorised, or of another amount or recipient, is kept without a payable and raised.
     """
     payable = _payable(connection, event)
+    seen = {
+        "chain_id": vault.chain_id, "contract": vault.address, "resolver": event.resolver, "asset": event.asset,
+        "contract_nonce": str(event.nonce), "recipient": event.party, "amount_wei": str(event.amount_wei),
+        "tx_hash": log.tx_hash, "log_index": log.log_index,
+        "block_number": block.number, "block_hash": block.hash, "block_time": block.time_ms,
+    }  # fmt: skip
+    number = 1 + int(one(connection, "SELECT coalesce(max(id), 0) FROM chain_withdrawals"))
     made = connection.execute(
         """
         INSERT INTO chain_withdrawals
-          (chain_id, contract, resolver, asset, contract_nonce, recipient, amount_wei, tx_hash, log_index, block_number,
-           block_hash, block_time, payable_id, known_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+          (id, chain_id, contract, resolver, asset, contract_nonce, recipient, amount_wei, tx_hash, log_index,
+           block_number, block_hash, block_time, payable_id, known_at, row_hash)
+        VALUES (:id, :chain_id, :contract, :resolver, :asset, :contract_nonce, :recipient, :amount_wei, :tx_hash,
+                :log_index, :block_number, :block_hash, :block_time, :payable_id, :known_at, :row_hash)
+        ON CONFLICT DO NOTHING
         """,
-        (
-            vault.chain_id, vault.address, event.resolver, event.asset, str(event.nonce), event.party,
-            str(event.amount_wei), log.tx_hash, log.log_index, block.number, block.hash, block.time_ms,
-            None if payable is None else payable["id"], now_ms,
-        ),
-    )  # fmt: skip
+        sealed({"id": number, **seen, "payable_id": None if payable is None else payable["id"], "known_at": now_ms}),
+    )
     if not made.rowcount:
         return False
     fault(KEPT)
