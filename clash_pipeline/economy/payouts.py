@@ -268,7 +268,7 @@ def _case(
     vault, payable = parts.chain.vault, payables.get(connection, payable_id)
     if payable.state == "claimed":
         raise EconomyConflict(f"payable {payable_id} was taken already")
-    others = [row for row in _open(connection) if row["id"] != payable_id]
+    others = [row for row in _open(connection, payable) if row["id"] != payable_id]
     return Case(
         payable,
         why_stopped=switches.is_thrown(connection),
@@ -285,11 +285,14 @@ def _case(
     )
 
 
-def _open(connection: Connection) -> list[Row]:
-    """What was prepared or signed and not taken: it may leave the vault at any time."""
+def _open(connection: Connection, payable: Payable) -> list[Row]:
+    """What was prepared or signed and not taken: it may leave the vault of the payable's chain at any time."""
     rows: list[Row] = connection.execute(
-        "SELECT p.id, p.account, p.amount_wei FROM payables p JOIN payout_nonces n ON n.payable_id = p.id "
-        "WHERE p.state <> 'claimed'"
+        """
+        SELECT p.id, p.account, p.amount_wei FROM payables p JOIN payout_nonces n ON n.payable_id = p.id
+        WHERE p.state <> 'claimed' AND p.chain_id = ? AND p.asset = ?
+        """,
+        (payable.chain_id, payable.asset),
     ).fetchall()
     return rows
 

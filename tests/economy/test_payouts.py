@@ -244,6 +244,16 @@ def test_unknown_payables_and_other_money_are_refused(chained: Chained) -> None:
     assert caught.value.cause == "is_of_this_vault"
 
 
+def test_what_is_open_on_another_chain_holds_nothing_back(chained: Chained) -> None:
+    """Books and vaults are of one chain each."""
+    chained.authorise(owe(chained))
+    other = Chained(chained.clash, seed=2)
+    other.move_to(777)
+    there = owe(other)
+    assert chained.owed()[0].account == chained.owed()[1].account
+    assert other.authorise(there).vault.chain_id == 777
+
+
 @pytest.mark.parametrize("point", ["payouts.prepared", "payouts.signed", "payouts.kept", "storage.before_commit"])
 def test_a_crash_anywhere_gives_the_same_bytes_later(chained: Chained, point: str) -> None:
     payable = owe(chained)

@@ -88,7 +88,7 @@ class Walk:
         )
         self.model = Model(MODELS, START, Fraction(terms.max_drawdown, UNIT))
         self.seen_fill, self.seen_seq, self.booked = self._newest_fill(), 0, 0
-        self.funded = set(self.venue.rates)
+        self.unfunded: list[HourKey] = []
 
     @step
     def submit(self, *proposals: Proposal) -> None:
@@ -145,7 +145,9 @@ class Walk:
     def hour(self, rate_e10: int) -> None:
         """The next full hour passes, with one rate for every perp."""
         hour = hour_of(self.now_ms) + HOUR_MS
-        self.venue.rates |= {HourKey(symbol, hour): rate_e10 for symbol in ASSETS}
+        keys = [HourKey(symbol, hour) for symbol in ASSETS]
+        self.venue.rates |= dict.fromkeys(keys, rate_e10)
+        self.unfunded += keys
         self.now_ms = hour + 10_000
         self._marked()
 
@@ -276,11 +278,11 @@ class Walk:
 
     def _settle_model_funding(self) -> None:
         """What the model owes for hours that got their rate; every other hour stays due."""
-        for key in sorted(self.venue.rates.keys() - self.funded):
+        for key in sorted(self.unfunded):
             held = self.model.holdings.get(key.symbol)
             if held is not None and held.size and MODELS[key.symbol].kind == "perp":
                 self.model.fund(key.symbol, Fraction(self.venue.prices[key.symbol] or "0"), self.venue.rates[key])
-            self.funded.add(key)
+        self.unfunded.clear()
 
     def _mark_model(self) -> None:
         self.model.mark({symbol: exact(price) for symbol, price in self.venue.prices.items() if price})

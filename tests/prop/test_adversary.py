@@ -56,7 +56,7 @@ class Attacked(Walk):
         is_trailing = terms.drawdown_basis == "trailing"
         self.model = Model(MODELS, START, Fraction(terms.max_drawdown, UNIT), is_trailing=is_trailing)
         self.seen_fill, self.seen_seq, self.booked = self._newest_fill(), 0, 0
-        self.funded = set(self.venue.rates)
+        self.unfunded = []
 
     def attack(self, proposal: Proposal) -> None:
         """Submit one action, and hold what it did against the policy."""

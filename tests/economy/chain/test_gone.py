@@ -1,6 +1,8 @@
 """A final deposit that the chain loses (M10): its effect is frozen within one step of the watch, nobody else's."""
 
 import random
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,8 @@ from clash_pipeline.economy.chain import looks
 from clash_pipeline.economy.payouts import PayoutPaused
 from clash_pipeline.economy.quotes import Wanted
 from clash_pipeline.economy.refusals import EconomyConflict
+from clash_pipeline.settings import load
+from clash_pipeline.storage.files import open_clash
 from clash_pipeline.storage.sqlite import Database
 from tests.fakes.chained import Chained
 
@@ -83,9 +87,14 @@ def test_ten_lost_deposits(clash: Database, seed: int) -> None:
 
 
 @pytest.mark.soak
-def test_a_thousand_lost_deposits(clash: Database) -> None:
+def test_a_thousand_lost_deposits(migrated_home: Path, tmp_path: Path) -> None:
+    """Each on a chain and in a file of its own: together they would want more in an hour than is paid out in one."""
     for seed in range(100, 1_100):
+        clash = open_clash(load({"CLASH_HOME": str(shutil.copytree(migrated_home, tmp_path / "home"))}))
         lose(clash, seed)
+        assert audit(clash).is_clean
+        clash.close()
+        shutil.rmtree(tmp_path / "home")
 
 
 def test_control_a_watcher_that_looks_once_does_not_notice(clash: Database, monkeypatch: pytest.MonkeyPatch) -> None:
