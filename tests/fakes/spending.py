@@ -7,8 +7,10 @@ database, each with a clock of its own that runs on; some of them drop what they
 import os
 import random
 import sys
+import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from clash_pipeline.clock import DAY_MS, MINUTE_MS, SettableClock
@@ -18,6 +20,7 @@ from clash_pipeline.decisions.runs import ArtifactRef, Claim, Decided, Prepared
 from clash_pipeline.decisions.spending import Limit, Sums
 from clash_pipeline.decisions.spending_audit import spending_is_that_of_the_calls
 from clash_pipeline.settings import Settings, load
+from clash_pipeline.storage.errors import StorageBusy
 from clash_pipeline.storage.files import open_clash
 from clash_pipeline.storage.sqlite import Connection, Database
 
@@ -123,7 +126,7 @@ def _windows(calls: list[tuple[int, int]], span: str) -> Iterable[int]:
 
 
 def work(home: str, worker: int, rounds: int, seed: int) -> None:
-    """One worker: reserve a few, settle what came back in another order, drop some."""
+    """One worker, round after round; where others keep the file for too long it goes on with the next, as waves do."""
     rng = random.Random(f"{seed}/{worker}")
     settings = load({**MODEL, "CLASH_HOME": home, **{k: v for k, v in os.environ.items() if k.startswith("CLASH_M")}})
     spender = Spender(settings, open_clash(settings), SettableClock(NOW + worker * 137))
@@ -133,21 +136,28 @@ def work(home: str, worker: int, rounds: int, seed: int) -> None:
     for number in range(rounds):
         account = rng.choice(accounts)
         ticks = [worker * 1_000_000 + number * 10 + place for place in range(rng.randint(1, 4))]
-        wanted = wanting(spender.clash, account["id"], account["clone_id"], ticks)
-        held += [item for item in budgets.reserve(spender, wanted) if item.allowance]  # type: ignore[arg-type]
+        with suppress(StorageBusy):
+            wanted = wanting(spender.clash, account["id"], account["clone_id"], ticks)
+            held += [item for item in budgets.reserve(spender, wanted) if item.allowance]  # type: ignore[arg-type]
         spender.wall.advance(rng.randint(0, 4_000))
         rng.shuffle(held)
         done, held = held[: len(held) // 2], held[len(held) // 2 :]
-        deadline_ms = int(settings.model_deadline_sec * 1_000)
-        in_time = [
-            item
-            for item in done
-            if item.allowance is not None and spender.wall.now_ms() < item.allowance.expires_at + deadline_ms
-        ]  # a call is over a deadline after its last start; who books it later still was stopped, and has its own test
-        kept = [item for item in in_time if rng.random() < 0.8]  # the others died with their worker
-        asked = [answered(item, rng.randint(1, 900), rng.randint(0, 2_000)) for item in kept]
-        budgets.settle(spender, asked)  # type: ignore[arg-type]
+        with suppress(StorageBusy):
+            _settle(spender, done, rng)
     spender.clash.close()
+
+
+def _settle(spender: Spender, done: Iterable[Prepared], rng: random.Random) -> None:
+    """What came back is settled, but for what died with its worker."""
+    deadline_ms = int(spender.settings.model_deadline_sec * 1_000)
+    in_time = [
+        item
+        for item in done
+        if item.allowance is not None and spender.wall.now_ms() < item.allowance.expires_at + deadline_ms
+    ]  # a call is over a deadline after its last start; who books it later still was stopped, and has its own test
+    kept = [item for item in in_time if rng.random() < 0.8]
+    asked = [answered(item, rng.randint(1, 900), rng.randint(0, 2_000)) for item in kept]
+    budgets.settle(spender, asked)  # type: ignore[arg-type]
 
 
 def main() -> None:
@@ -162,6 +172,8 @@ def main() -> None:
             try:
                 work(home, worker, rounds, seed)
                 os._exit(0)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(1)
         children.append(child)
