@@ -154,3 +154,9 @@ def _connections() -> "httpx.Client":
     import httpx
 
     return httpx.Client(timeout=TIMEOUT_SEC)
+
+
+def disconnect() -> None:
+    """Close what they were connected to."""
+    _connections().close()
+    _connections.cache_clear()

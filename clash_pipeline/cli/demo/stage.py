@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clash_pipeline.cli.demo import environment
+from clash_pipeline.cli.demo import environment, people
 from clash_pipeline.cli.demo.environment import MODEL, PERSONA, START, free_port
 from clash_pipeline.cli.demo.story import Play, Story, say
 from clash_pipeline.cli.output import Exit, fail
@@ -70,6 +70,7 @@ def staged(home: Path, market: list[str]) -> Iterator[Story]:
         settings = environment.settings(home, url, model_url, chain_url, secrets)
         services = replace(build(settings, migrate=True), clock=stepped_clock(driver.controls))
         opened.callback(services.close)
+        opened.callback(people.disconnect)
         web = DagsterWeb(f"http://127.0.0.1:{settings.dagster_port}")
         opened.callback(web.close)
         parts = opened.enter_context(services.chain())

@@ -54,6 +54,7 @@ def town(settings: Settings) -> Iterator[Town]:
         asked = load({"CLASH_HOME": str(settings.home), **pinned})
         house = StockedApi(asked.model_copy(update={"payout_key": SecretStr(f"0x{RESOLVER.key.hex()}")}))
         opened.callback(house.services.close)
+        opened.callback(people.disconnect)
         chain.clock = house.clock
         host, port = opened.enter_context(served(house.api))
         address = AnyHttpUrl(f"http://{host}:{port}")
