@@ -18,7 +18,7 @@ setup: $(STAMP) ## install into .venv (quick when nothing changed)
 $(STAMP): pyproject.toml constraints.txt tests/contracts/package.json
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing (a minute or two the first time) ..."
+	@echo "installing (two or three minutes the first time) ..."
 	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@$(BIN)/python -m compileall -q clash_pipeline assets jobs sensors resources
 	@$(BIN)/python -c 'import clash_pipeline.definitions, dagster_webserver.app' # compiles what is used: a seventh of it

@@ -91,12 +91,12 @@ def create(person: Person, name: str, engine: str, graph: Any, description: str)
 
 def buy_audition(person: Person, clone_id: int) -> Any:
     """Ask for the quote of an audition and pay it; the watcher finds the deposit by itself."""
-    return _paid(person, person.post(f"clones/{clone_id}/quotes", {"purpose": "audition"}))
+    return pay(person, person.post(f"clones/{clone_id}/quotes", {"purpose": "audition"}))
 
 
 def buy_tickets(person: Person, race_id: int, clone_id: int, count: int) -> Any:
     """The same for tickets of a race."""
-    return _paid(person, person.post(f"races/{race_id}/tickets", {"cloneId": clone_id, "count": count}))
+    return pay(person, person.post(f"races/{race_id}/tickets", {"cloneId": clone_id, "count": count}))
 
 
 def claim(person: Person, race_id: int | None) -> list[int]:
@@ -107,7 +107,7 @@ def claim(person: Person, race_id: int | None) -> list[int]:
     return [int(one["amountWei"]) for one in owed]
 
 
-def _paid(person: Person, purchase: Any) -> Any:
+def pay(person: Person, purchase: Any) -> Any:
     """Deposit what a purchase asks for."""
     from clash_pipeline.economy.chain.contract import deposit
 

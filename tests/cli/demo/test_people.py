@@ -81,7 +81,7 @@ def test_a_person_takes_a_refund_with_nothing_but_what_the_api_says(town: Town, 
     quoted = ada.post(f"clones/{clone_id}/quotes", {"purpose": "audition"})
     town.pass_by(3 * HOUR_MS)
     town.settle()
-    people._paid(ada, quoted)
+    people.pay(ada, quoted)
     town.settle()
     wei = int(quoted["payment"]["amountWei"])
     assert people.claim(ada, None) == [wei]
